@@ -1,0 +1,1 @@
+//! A small real service with a data file, in several releases.

@@ -1,0 +1,1 @@
+//! What to do next with an app, and why. This crate decides; it never acts.

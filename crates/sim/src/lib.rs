@@ -1,0 +1,1 @@
+//! A simulated machine that runs the engine from a seed.
