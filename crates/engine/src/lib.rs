@@ -1,1 +1,3 @@
 //! What to do next with an app, and why. This crate decides; it never acts.
+
+pub mod version;
