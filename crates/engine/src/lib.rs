@@ -2,15 +2,17 @@
 //!
 //! It reads no clock, file, socket or environment variable; `clippy.toml` beside it says so.
 //! [`machine`] is the heart: where an app stands, the one thing to do, what follows. [`gate`]
-//! answers whether now is safe, [`plan`] is what was decided, and the rest are the pure parts
-//! these stand on.
+//! answers whether now is safe, [`plan`] is what was decided, [`ports`] are the traits through
+//! which [`agent`] acts and observes, and the rest are the pure parts these stand on.
 
-#![warn(clippy::wildcard_enum_match_arm)]
-
+pub mod agent;
 pub mod gate;
+pub mod keep;
 pub mod machine;
-pub mod noun;
 pub mod notes;
+pub mod noun;
 pub mod plan;
+pub mod policy;
+pub mod ports;
 pub mod version;
 pub mod window;

@@ -140,6 +140,15 @@ pub struct Now {
     pub synchronized: bool,
 }
 
+impl TxnId {
+    /// A name that this host never used before: no two moments share wall clock, boot and uptime.
+    #[must_use]
+    pub fn at(now: &Now) -> Self {
+        let boot: String = now.boot.0.chars().filter(char::is_ascii_alphanumeric).take(4).collect();
+        Self(format!("{:x}-{boot}-{:x}", now.wall_ms.max(0), now.uptime_ms))
+    }
+}
+
 /// What went wrong with an effect, and whose fault it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {

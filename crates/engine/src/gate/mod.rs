@@ -3,6 +3,14 @@
 //! A gate answers *pass*, *defer* (it will clear by itself) or *hold* (a person must decide). All
 //! gates of a round are evaluated and shown, not only the first that says no.
 
+mod facts;
+mod judge;
+#[cfg(test)]
+mod tests;
+
+pub use facts::{GateFacts, NotesFact};
+pub use judge::judge;
+
 use serde::{Deserialize, Serialize};
 
 /// Which gates are asked (design: two rounds, and the volatile ones once more).

@@ -6,7 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::state::{Back, Cause, Ending, Precopy, Secured, State, WayBack};
-use super::{Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting};
+use super::{
+    Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
+};
 use crate::gate::{Answer, GateId, Verdict};
 use crate::noun::{BootId, ConfigHash, Digest, Fault, FaultKind, Now, Offer, SnapshotId, TxnId};
 use crate::plan::Installed;
@@ -211,7 +213,7 @@ impl App {
             Event::Paused => self.paused = true,
             Event::Unpaused => self.paused = false,
             Event::Wanted { up } => self.wanted_up = *up,
-            Event::Revived => self.revivals = self.revivals.saturating_add(1),
+            Event::Revived { .. } => self.revivals = self.revivals.saturating_add(1),
             Event::Adopted { installed } => {
                 if self.state != State::Idle || self.running.is_some() {
                     return Err(unexpected(&self.state, event));
@@ -289,8 +291,12 @@ impl App {
 
     fn found(&self, state: State, offer: &Offer, event: &Event) -> Result<State, Unexpected> {
         match state {
-            State::Idle | State::Detected(_) | State::Held(_) | State::Deferred(_)
-            | State::Fetching(_) | State::Staged(_) => Ok(State::Detected(offer.clone())),
+            State::Idle
+            | State::Detected(_)
+            | State::Held(_)
+            | State::Deferred(_)
+            | State::Fetching(_)
+            | State::Staged(_) => Ok(State::Detected(offer.clone())),
             state => Err(unexpected(&state, event)),
         }
     }

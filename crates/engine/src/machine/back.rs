@@ -36,7 +36,9 @@ pub(super) fn begin(state: State, step: Step) -> State {
 /// Folds an event of the way back.
 pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
     Ok(match (state, event) {
-        (State::RollbackDecided(back), Event::EvidenceKept) => State::RbStopping(fresh(back)),
+        (State::RollbackDecided(back), Event::EvidenceKept { .. }) => {
+            State::RbStopping(fresh(back))
+        }
         (State::RbStopping(back), Event::RbStopped { report }) => stopped(fresh(back), report),
         (State::RbData(back), Event::RbBuilt { pairs }) => {
             State::RbData(Back { built: pairs.clone(), ..fresh(back) })
@@ -119,7 +121,11 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
 /// A person took the cause away: the way back is walked again from the stop.
 pub(super) fn unblock(state: State) -> State {
     match state {
-        State::Stuck(back) => State::RbStopping(fresh(back)),
+        State::Stuck(back) => {
+            // A new round, because the names of the old one's runs and trees are used up.
+            let round = back.round.saturating_add(1);
+            State::RbStopping(Back { round, built: Vec::new(), ..fresh(back) })
+        }
         state => state,
     }
 }

@@ -1,5 +1,8 @@
 //! The one thing to do now, as a pure function of where the app stands and what is the case.
 
+// A new state must be decided on here, not fall into a wildcard.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use super::state::{Precopy, State};
 use super::{App, Event, Step};
 use crate::gate::Round;

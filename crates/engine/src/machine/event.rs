@@ -65,6 +65,16 @@ pub enum Step {
     Revive,
 }
 
+impl Step {
+    /// Whether its intent is recorded first. Asking and telling change nothing on the host, so
+    /// an interrupted one is simply done again.
+    #[must_use]
+    pub fn has_intent(self) -> bool {
+        !matches!(self, Self::Precopy | Self::Prove | Self::Watch | Self::KeepEvidence)
+            && !matches!(self, Self::RbProve | Self::Revive)
+    }
+}
+
 /// What an agent found when it took over an open update.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Takeover {
@@ -185,7 +195,12 @@ pub enum Event {
         reason: String,
     },
     /// What a person needs to understand the failure is kept.
-    EvidenceKept,
+    EvidenceKept {
+        /// How the candidate's process ended, if it did.
+        ended: Option<String>,
+        /// The end of its output.
+        output: Vec<String>,
+    },
     /// The candidate is down.
     RbStopped {
         /// How.
@@ -217,8 +232,13 @@ pub enum Event {
         /// How it ended.
         ending: Ending,
     },
-    /// An app that should run was started again outside any update.
-    Revived,
+    /// An app that should run and had ended was started again, outside any update.
+    Revived {
+        /// How it had ended.
+        ended: Option<String>,
+        /// Why the start failed, if it did.
+        failure: Option<String>,
+    },
     /// A person lets a candidate through the gates that ask for one, or calls an unproven
     /// release proven.
     Approved {

@@ -2,7 +2,7 @@
 
 use super::state::{
     Back, Cause, DataChoice, Draining, Precopy, Secured, State, StopReport, Unproven, Update,
-    Watching, WatchSeen, WayBack,
+    WatchSeen, Watching, WayBack,
 };
 use super::{Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected, waiting};
 use crate::gate::{Answer, Round};

@@ -52,7 +52,7 @@ pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
 pub use state::{
     Back, Cause, DataChoice, Draining, Ending, Precopy, Secured, State, StopReport, TreeId,
-    TreePair, Unproven, Update, Waiting, Watching, WatchSeen, WayBack,
+    TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
 };
 
 use crate::gate::Answer;

@@ -4,6 +4,9 @@
 //! start the first thing is always to prove again that nobody runs, because an engine, a boot or a
 //! person may have started the app meanwhile.
 
+// A new state must be decided on here, not fall into a wildcard.
+#![warn(clippy::wildcard_enum_match_arm)]
+
 use super::state::{Back, Cause, Draining, Secured, State, Update, WayBack};
 use super::{RESUMES_MAX, Step, Takeover, forward};
 
