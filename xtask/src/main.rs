@@ -7,6 +7,8 @@
 mod bare;
 mod demo;
 mod steps;
+#[cfg(test)]
+mod tidy;
 
 use std::process::{Command, ExitCode};
 
