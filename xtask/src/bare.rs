@@ -25,7 +25,11 @@ const NEEDED: [(&str, &[&str], &str); 4] = [
 /// Brings what is missing; `Some` with the exit code when a person has to.
 pub(crate) fn provide() -> Result<Option<ExitCode>> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let packages = missing_packages(|program| is_on(&path, program));
+    let is_there = |program: &str| is_on(&path, program);
+    for (program, _, why) in NEEDED.iter().filter(|(program, ..)| !is_there(program)) {
+        say(&format!("missing: {program} ({why})"));
+    }
+    let packages = missing_packages(is_there);
     let mut steps = Vec::new();
     let mut commands = Vec::new();
     if !packages.is_empty() {
@@ -47,8 +51,7 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
     if !steps.is_empty() {
         steps::run(steps)?;
     }
-    let still_missing = missing_packages(|program| is_on(&path, program));
-    if still_missing.is_empty() && tools_are_there() {
+    if missing_packages(is_there).is_empty() && tools_are_there() {
         return Ok(None);
     }
     say("This machine lacks what the tests need. As root, or as rustup's owner, run:");
@@ -58,11 +61,7 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
 
 fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
     let missing = NEEDED.iter().filter(|(program, ..)| !is_there(program));
-    let packages = missing.flat_map(|(program, packages, why)| {
-        say(&format!("missing: {program} ({why})"));
-        packages.iter().copied()
-    });
-    packages.collect()
+    missing.flat_map(|(_, packages, _)| packages.iter().copied()).collect()
 }
 
 fn tools_are_there() -> bool {
