@@ -1,1 +1,3 @@
 //! The only crate that touches the machine.
+
+pub mod durable;
