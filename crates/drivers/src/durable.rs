@@ -82,6 +82,8 @@ sites! {
     Switch = "switch",
     /// An unpacked release.
     Release = "release",
+    /// The directories beside a volume that snapshots and restores are made in.
+    Area = "area",
     /// The files of a snapshot before its manifest is written.
     SnapshotTree = "snapshot-tree",
     /// A snapshot's manifest.

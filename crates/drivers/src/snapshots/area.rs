@@ -79,7 +79,7 @@ impl Area {
 
     /// Makes the directory `below` and all above it if missing, and makes sure that they are ours.
     pub(super) fn make(&self, below: &Path) -> Result<(), Error> {
-        durable::create_dir_all(below, 0o700, Site::SnapshotTree)
+        durable::create_dir_all(below, 0o700, Site::Area)
             .map_err(Error::durable("make room beside the volume"))?;
         self.check()
     }

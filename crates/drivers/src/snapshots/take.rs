@@ -168,7 +168,7 @@ fn fill(
     partial: &Path,
     progress: &mut dyn Progress,
 ) -> Result<(), Error> {
-    durable::create_dir_all(partial, 0o700, Site::SnapshotTree)
+    durable::create_dir_all(partial, 0o700, Site::Area)
         .map_err(Error::durable("begin the snapshot"))?;
     let watched = watch_errors(partial)?;
     let mut records = Vec::new();

@@ -9,9 +9,10 @@ use crate::snapshots::{Error, Kind, Manifest, Progress, copy_tree, scan_tree, ve
 fn copy_of_a_nasty_tree_is_the_same_in_the_eyes_of_somebody_else() {
     let dir = Dir::new();
     let (from, to) = (dir.path("from"), dir.path("to"));
+    make_nasty_tree(&from);
     // What the surroundings of the copy would hand down must not arrive in it.
     set_xattr(dir.0.path(), "system.posix_acl_default", &acl(9999));
-    make_nasty_tree(&from);
+    set_flag(dir.0.path(), IFlags::NOATIME);
     let before = see(&from);
     let manifest = copy_tree(&from, &to, &mut ()).unwrap();
     let (mut source, mut copy) = (see(&from), see(&to));

@@ -155,7 +155,7 @@ fn restore_cut_twice_still_arrives() {
 #[test]
 fn an_exchange_that_fits_neither_state_touches_nothing() {
     type Meddle = fn(&Stage, &Path);
-    let meddlings: [(Story, Meddle); 5] = [
+    let meddlings: [(Story, Meddle); 6] = [
         (Story::Changed, |stage, _| {
             durable::remove_tree(&stage.volume, Site::Prune).unwrap();
             fs::create_dir(&stage.volume).unwrap();
@@ -165,6 +165,9 @@ fn an_exchange_that_fits_neither_state_touches_nothing() {
         }),
         (Story::Changed, |_, built| {
             durable::remove_tree(built, Site::Prune).unwrap();
+        }),
+        (Story::Created, |stage, _| {
+            durable::remove_tree(&stage.volume, Site::Prune).unwrap();
         }),
         (Story::Deleted, |stage, _| fs::create_dir(&stage.volume).unwrap()),
         (Story::Never, |stage, _| fs::create_dir(&stage.volume).unwrap()),
@@ -244,7 +247,7 @@ fn a_restore_of_two_volumes_is_two_pairs_of_one_transaction() {
     for volume in &volumes {
         small_volume(volume);
     }
-    let good = see(&volumes[0]);
+    let good = volumes.each_ref().map(|volume| see(volume));
     let snapshot = take_of(&volumes, "s1").unwrap().remove(0);
     for volume in &volumes {
         put(&volume.join("rows"), b"poisoned");
@@ -256,9 +259,7 @@ fn a_restore_of_two_volumes_is_two_pairs_of_one_transaction() {
     for pair in pairs.iter().chain(&pairs) {
         exchange(pair).unwrap();
     }
-    for volume in &volumes {
-        assert_eq!(see(volume), good);
-    }
+    assert_eq!(volumes.each_ref().map(|volume| see(volume)), good);
     assert_eq!(fs::read_dir(dir.path(".groundcrew/tiles/failed/t1")).unwrap().count(), 2);
     assert_eq!(fs::read_dir(dir.path(".groundcrew/tiles/restore")).unwrap().count(), 0);
 }
