@@ -1,8 +1,9 @@
 //! Removal of files and whole trees, durable, without following a symlink or crossing a mount.
 //!
 //! A tree is walked by open directories, so that nobody can put a symlink in the way half-way
-//! down. Immutable and append-only flags are cleared where they stand in the way: a copy of a
-//! volume carries them, and it must be possible to remove the copy.
+//! down. Immutable and append-only flags, and directories that their owner made read-only, are
+//! opened up where they stand in the way: a copy of a volume carries the former, an unpacked
+//! release the latter, and it must be possible to remove them.
 
 use std::ffi::CString;
 use std::io;
@@ -44,7 +45,7 @@ pub fn remove_tree(path: &Path, site: Site) -> Result<(), Error> {
         let above = open_dir(CWD, path).map_err(|error| Error::path("open", path, error))?;
         remove_entries(&above, path, &found, 1)?;
     }
-    remove_one(CWD, path, path)?;
+    remove_one(CWD, path, path, false)?;
     sync_dir(parent(path), site)
 }
 
@@ -66,7 +67,7 @@ fn remove_entries(dir: &OwnedFd, path: &Path, root: &Statx, depth: usize) -> Res
                 open_dir(dir, &*name).map_err(|error| Error::path("open", &entry, error))?;
             remove_entries(&below, &entry, root, depth + 1)?;
         }
-        remove_one(dir, &*name, &entry)?;
+        remove_one(dir, &*name, &entry, true)?;
     }
     Ok(())
 }
@@ -80,11 +81,13 @@ fn device(stat: &Statx) -> (u32, u32) {
     (stat.stx_dev_major, stat.stx_dev_minor)
 }
 
-/// Unlinks one name, a directory if it is one; clears the flags that forbid it and tries again.
+/// Unlinks one name, a directory if it is one; clears what forbids it and tries again. Only a
+/// directory inside the tree is opened up for it, never the one that the tree is in.
 fn remove_one<P: rustix::path::Arg + Copy>(
     dir: impl AsFd + Copy,
     name: P,
     path: &Path,
+    inside: bool,
 ) -> Result<(), Error> {
     let unlink = || -> io::Result<()> {
         step()?;
@@ -94,8 +97,13 @@ fn remove_one<P: rustix::path::Arg + Copy>(
         }
     };
     match unlink() {
-        Err(error) if error.raw_os_error() == Some(Errno::PERM.raw_os_error()) => {
-            clear_flags(dir, c".");
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            if inside {
+                clear_flags(dir, c".");
+                if step().is_ok() {
+                    rustix::fs::chmodat(dir, c".", Mode::RWXU, AtFlags::empty()).ok();
+                }
+            }
             clear_flags(dir, name);
             unlink().map_err(|error| Error::path("remove", path, error))
         }
