@@ -205,16 +205,17 @@ fn what_unpacks_to_too_much_is_refused_before_it_is_written() {
 fn a_bomb_stops_at_the_limit_and_not_at_the_end_of_the_disk() {
     let dir = Dir::new();
     let toml = release_toml(&Sha256::of(b""));
-    // A header that announces one mebibyte of an extra name, then one of 16 mebibytes of content
-    // that no entry owns.
-    let zeros = vec![b'n'; 1 << 20];
+    // More than the whole archive may unpack to: it is the name's own limit that has to stop it.
+    let zeros = vec![b'n'; 2 << 20];
+    let limits = Limits { entries: 10, bytes: 1 << 20, path_bytes: 100 };
     for entries in [
         vec![Entry { kind: EntryType::GNULongName, name: b"x", link: b"", content: &zeros }],
         vec![Entry { kind: EntryType::XHeader, name: b"x", link: b"", content: &zeros }],
         vec![Entry { kind: EntryType::XGlobalHeader, name: b"x", link: b"", content: &zeros }],
     ] {
         let (path, digest) = archive(&dir, entries, 0o644);
-        let error = unpack_to(&path, &dir.path("x"), &digest, None).unwrap_err();
+        let expected = Expected { app: "tiles", digest: &digest, key: None };
+        let error = unpack(&Bundle::at(&path), &dir.path("x"), &expected, &limits).unwrap_err();
         assert!(matches!(error, Error::Limit { .. }), "{error}");
     }
     let mut headers = vec![file("release.toml", toml.as_bytes())];
@@ -228,10 +229,30 @@ fn a_bomb_stops_at_the_limit_and_not_at_the_end_of_the_disk() {
     put(&path, &zstd::encode_all(raw_tar(&headers, 0o644).as_slice(), 1).unwrap());
     let digest = Sha256::of(toml.as_bytes());
     let expected = Expected { app: "tiles", digest: &digest, key: None };
-    let limits = Limits { entries: 10, bytes: 1 << 20, path_bytes: 100 };
     let error = unpack(&Bundle::at(&path), &dir.path("x"), &expected, &limits).unwrap_err();
     let source = std::error::Error::source(&error).unwrap().to_string();
     assert!(source.contains("more than its limit"), "{error}: {source}");
+}
+
+#[test]
+fn a_file_that_announces_too_much_is_refused_by_its_announcement() {
+    let dir = Dir::new();
+    let toml = release_toml(&Sha256::of(b""));
+    let mut tar = raw_tar(&[file("release.toml", toml.as_bytes())], 0o644);
+    // Without the two empty blocks that end an archive.
+    tar.truncate(tar.len() - 1024);
+    let mut huge = header(&file("files/a", b""), 0o644);
+    huge.set_size(7 << 30);
+    huge.set_cksum();
+    tar.extend_from_slice(huge.as_bytes());
+    tar.extend_from_slice(&[0; 4096]);
+    let path = dir.path("huge.tar.zst");
+    put(&path, &zstd::encode_all(tar.as_slice(), 1).unwrap());
+    let digest = Sha256::of(toml.as_bytes());
+    let expected = Expected { app: "tiles", digest: &digest, key: None };
+    let limits = Limits { bytes: 1 << 20, ..Limits::STANDARD };
+    let error = unpack(&Bundle::at(&path), &dir.path("x"), &expected, &limits).unwrap_err();
+    assert!(matches!(error, Error::Limit { .. }), "{error}");
 }
 
 #[test]
