@@ -10,7 +10,8 @@ use crate::machine::{App, Back, Ending, Event, Secured, State, Step, Update, Wat
 use crate::noun::{Fault, FaultKind, Offer, SnapshotId, TxnId, VolumeName};
 use crate::plan::{Installed, Probe, Volume};
 use crate::ports::{
-    CommandOrder, Purpose, RestoreOrder, StartOrder, StopOrder, SwitchOrder, TakeOrder, Woken,
+    CommandOrder, Ended, Purpose, RestoreOrder, StartOrder, StopOrder, SwitchOrder, TakeOrder,
+    Woken,
 };
 
 /// Limit of a traffic hook or pre-stop command.
@@ -40,7 +41,7 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
         (Step::Prove, State::Probing(secured)) => return prove(secured, stage),
         (Step::Open, State::Accepted(secured)) => open(&secured.update, stage),
         (Step::Watch, State::Watching(watching)) => {
-            return watch(&watching.secured, watching.seen.restarts, stage);
+            return watch(&watching.secured, stage);
         }
         (Step::KeepEvidence, State::RollbackDecided(_)) => Ok(keep_evidence(stage)),
         (Step::RbStop, State::RbStopping(back)) => rb_stop(back, stage),
@@ -136,7 +137,19 @@ fn migrate(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
 }
 
 fn start(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
-    let order = StartOrder { installed: &update.plan.to, txn: &update.plan.txn, run: "start" };
+    let to = &update.plan.to;
+    let seen = stage.ports.runtime.observe()?;
+    if seen.running.as_ref() == Some(&to.release.digest) {
+        return Ok(Event::Started);
+    }
+    // It ran and ended while no agent looked; a loss of power is not its fault.
+    if let Some(ended) = seen.ended.filter(|ended| ended.digest == to.release.digest)
+        && ended.by_itself
+    {
+        return Err(Fault::candidate(format!("it was started and ended: {}", ended.how)));
+    }
+    let run = format!("start-{}", update.resumed);
+    let order = StartOrder { installed: to, txn: &update.plan.txn, run: &run };
     stage.ports.runtime.start(&order)?;
     Ok(Event::Started)
 }
@@ -192,7 +205,10 @@ fn one_round(
 ) -> Round {
     let seen = stage.ports.runtime.observe();
     let (alive, ended) = match &seen {
-        Ok(seen) => (seen.running.as_ref() == Some(&of.release.digest), seen.ended.clone()),
+        Ok(seen) => {
+            let how = seen.ended.as_ref().map(|ended| ended.how.clone());
+            (seen.running.as_ref() == Some(&of.release.digest), how)
+        }
         // Not knowing is no evidence against the release; its probes decide.
         Err(_) => (true, None),
     };
@@ -219,7 +235,7 @@ fn open(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
 }
 
 /// One round of the watch: the pause first, so that the first one is an interval after acceptance.
-fn watch(secured: &Secured, restarts: u32, stage: &mut Stage<'_, '_>) -> Outcome {
+fn watch(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
     let plan = &secured.update.plan;
     let pause = Duration::from_millis(plan.to.procedure.watch.interval_ms);
     match stage.ports.clock.wait(pause) {
@@ -229,15 +245,7 @@ fn watch(secured: &Secured, restarts: u32, stage: &mut Stage<'_, '_>) -> Outcome
     }
     let Ok(seen) = stage.ports.runtime.observe() else { return Outcome::Nothing };
     if seen.running.is_none() {
-        let how = seen.ended.unwrap_or_else(|| "no process of it runs".to_owned());
-        let run = format!("watch-{restarts}");
-        let order = StartOrder { installed: &plan.to, txn: &plan.txn, run: &run };
-        let finding = match stage.ports.runtime.start(&order) {
-            Ok(()) => format!("it ended ({how}) and was started again"),
-            Err(fault) => format!("it ended ({how}) and does not start: {fault}"),
-        };
-        let tick = WatchTick { finding: Some(finding), restarted: true };
-        return Outcome::Event(Event::Watched { tick });
+        return Outcome::Event(Event::Watched { tick: start_again(secured, seen.ended, stage) });
     }
     let failure = plan.probes().iter().find_map(|probe| {
         let finding = stage.ports.probes.ask(probe, &plan.to);
@@ -247,10 +255,27 @@ fn watch(secured: &Secured, restarts: u32, stage: &mut Stage<'_, '_>) -> Outcome
     Outcome::Event(Event::Watched { tick })
 }
 
+/// The app ended under watch. A loss of power is not its fault and is not counted.
+fn start_again(secured: &Secured, ended: Option<Ended>, stage: &mut Stage<'_, '_>) -> WatchTick {
+    let plan = &secured.update.plan;
+    let by_itself = ended.as_ref().is_some_and(|ended| ended.by_itself);
+    let how = ended.map_or_else(|| "no process of it runs".to_owned(), |ended| ended.how);
+    let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
+    let order = StartOrder { installed: &plan.to, txn: &plan.txn, run: &run };
+    let finding = match stage.ports.runtime.start(&order) {
+        Ok(()) => by_itself.then(|| format!("it ended ({how}) and was started again")),
+        Err(fault) => Some(format!("it ended ({how}) and does not start: {fault}")),
+    };
+    WatchTick { finding, restarted: by_itself }
+}
+
 /// What cannot be observed is missing from the evidence; it never keeps an app down.
 fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
     match stage.ports.runtime.observe() {
-        Ok(seen) => Event::EvidenceKept { ended: seen.ended, output: seen.output },
+        Ok(seen) => {
+            let ended = seen.ended.map(|ended| ended.how);
+            Event::EvidenceKept { ended, output: seen.output }
+        }
         Err(fault) => {
             let ended = Some(format!("the runtime could not be asked: {fault}"));
             Event::EvidenceKept { ended, output: Vec::new() }
@@ -310,7 +335,7 @@ fn rb_start(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
     if stage.ports.runtime.observe()?.running.as_ref() == Some(&from.release.digest) {
         return Ok(Event::RbStarted);
     }
-    let run = format!("back-{}-{}", back.round, back.attempts);
+    let run = format!("back-{}-{}-{}", back.round, back.attempts, back.update.resumed);
     let order = StartOrder { installed: from, txn: &plan.txn, run: &run };
     stage.ports.runtime.start(&order)?;
     Ok(Event::RbStarted)
@@ -318,12 +343,13 @@ fn rb_start(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
 
 fn revive(app: &App, stage: &mut Stage<'_, '_>) -> Event {
     let ended = stage.ports.runtime.observe().ok().and_then(|seen| seen.ended);
+    let ended = ended.map(|ended| ended.how);
     let Some(installed) = &app.running else {
         return Event::Revived { ended, failure: Some("nothing is installed".to_owned()) };
     };
     let adopted = TxnId("adopted".to_owned());
     let txn = app.running_txn.as_ref().unwrap_or(&adopted);
-    let run = format!("again-{}", app.revivals);
+    let run = format!("again-{}", TxnId::at(&stage.ports.clock.now()));
     let order = StartOrder { installed, txn, run: &run };
     let failure = stage.ports.runtime.start(&order).err().map(|fault| fault.text);
     Event::Revived { ended, failure }

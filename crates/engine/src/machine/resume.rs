@@ -31,13 +31,17 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
             "the agent died while the migration ran".to_owned(),
         ),
         State::Migrating(secured) => prove_stopped(secured.update, Some(secured.way_back)),
-        State::Starting(secured) => State::Starting(counted(secured)),
-        State::Probing(secured) => State::Probing(counted(secured)),
+        // Alive: adopted. Gone with the power: started again. Ended by itself: disproved.
+        State::Starting(secured) | State::Probing(secured) => start_again(secured),
         State::Watching(mut watching) => {
             watching.seen.last = None;
             State::Watching(watching)
         }
         State::RbData(back) | State::RbSwitch(back) => State::RbStopping(back),
+        State::RbStarting(mut back) | State::RbProbing(mut back) => {
+            back.update.resumed = back.update.resumed.saturating_add(1);
+            State::RbStarting(back)
+        }
         state @ (State::Idle
         | State::Detected(_)
         | State::Held(_)
@@ -49,8 +53,6 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
         | State::Unproven(_)
         | State::RollbackDecided(_)
         | State::RbStopping(_)
-        | State::RbStarting(_)
-        | State::RbProbing(_)
         | State::RolledBack(_)
         | State::Aborted(_)
         | State::Stuck(_)) => state,
@@ -92,7 +94,11 @@ fn prove_stopped(mut update: Update, copy: Option<WayBack>) -> State {
     State::Draining(Draining { update, copy })
 }
 
-fn counted(mut secured: Secured) -> Secured {
+fn start_again(mut secured: Secured) -> State {
     secured.update.resumed = secured.update.resumed.saturating_add(1);
-    secured
+    if secured.update.resumed >= RESUMES_MAX {
+        let why = format!("{} agents died during this update", secured.update.resumed);
+        return forward::give_up(secured, Cause::Interrupted, why);
+    }
+    State::Starting(secured)
 }

@@ -16,7 +16,9 @@ pub use host::{
 };
 pub use journal::{Append, Journal, JournalError, Notice, PostMortem, Severity, Summary};
 pub use probes::{Finding, Probes};
-pub use runtime::{CommandOrder, Observed, Purpose, Runtime, StartOrder, StopOrder, SwitchOrder};
+pub use runtime::{
+    CommandOrder, Ended, Observed, Purpose, Runtime, StartOrder, StopOrder, SwitchOrder,
+};
 pub use snapshots::{RestoreOrder, Snapshots, TakeOrder, Taken};
 pub use source::{Follow, Found, Source, SourceError, SourceErrorKind};
 

@@ -13,10 +13,21 @@ pub struct Observed {
     pub placed_by: Option<(TxnId, bool)>,
     /// The release of which a process runs.
     pub running: Option<Digest>,
-    /// How the latest run ended, if it did: code or signal, for people.
-    pub ended: Option<String>,
+    /// How the latest run ended, if it did.
+    pub ended: Option<Ended>,
     /// The end of its output, oldest line first.
     pub output: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The release that ran.
+    pub digest: Digest,
+    /// Code or signal, for people.
+    pub how: String,
+    /// Neither groundcrew nor a loss of power ended it.
+    pub by_itself: bool,
 }
 
 /// How to stop.
@@ -100,8 +111,9 @@ pub trait Runtime {
     fn switch(&mut self, order: &SwitchOrder<'_>) -> Result<(), Fault>;
 
     /// Starts the release in place. A process of this very run is alive: adopted. This run was
-    /// started before and ended: an error. On return the run is recorded durably. Never makes a
-    /// second copy: anything else of the app found running is an error.
+    /// started before and ended: an error. On return the run is recorded durably, and from the
+    /// moment a process exists [`Runtime::observe`] sees it, whatever becomes of the caller. Never
+    /// makes a second copy: anything else of the app found running is an error.
     ///
     /// # Errors
     ///
