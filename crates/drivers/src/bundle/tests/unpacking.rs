@@ -1,4 +1,4 @@
-//! From a bundle to a release: what arrives, and what is checked before and after.
+//! From a bundle to a release (SRC-3): what arrives, and what is checked before and after (SRC-4).
 
 use super::*;
 use crate::bundle::{notes, verify_unpacked};

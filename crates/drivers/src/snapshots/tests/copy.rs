@@ -1,4 +1,4 @@
-//! A copy is the same as its source, and what cannot be copied is refused.
+//! A copy is the same as its source, and what cannot be copied is refused (SNAP-1).
 
 use std::ops::ControlFlow;
 

@@ -1,4 +1,4 @@
-//! Taking, reading and removing snapshots.
+//! Taking, reading and removing snapshots (SNAP-2).
 
 use super::*;
 use crate::durable::{Fault, crash_after, drop_site, inject, trace_syncs};

@@ -1,4 +1,4 @@
-//! Building, exchanging and putting aside.
+//! Building, exchanging and putting aside (SNAP-4).
 
 use super::layout::{APP, small_volume, take_of};
 use super::*;
