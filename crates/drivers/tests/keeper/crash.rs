@@ -8,7 +8,7 @@ use groundcrew_drivers::keeper::Outcome;
 use groundcrew_drivers::keeper::client::{self, RunState, StartedRun};
 use groundcrew_drivers::keeper::spec::StopSignal;
 
-use crate::rig::{Rig, UNTIL_GO, client_process, exe, is_alive, stop};
+use crate::rig::{Rig, UNTIL_GO, client_process, exe, is_alive, stop, wait_for};
 
 /// How many points are tried, and how far they are apart: over the whole life of a short run.
 const POINTS: u32 = 60;
@@ -63,8 +63,12 @@ fn a_keeper_killed_at_any_point_leaves_complete_records_and_one_copy_at_most() {
         keeper.kill().unwrap();
         keeper.wait().unwrap();
 
-        // Reading any record that is not complete would be an error here.
-        let state = client::observe(&dir).unwrap();
+        // Reading any record that is not complete would be an error here. A child between fork and
+        // exec still has the keeper's lock, so the run may look alive for a moment longer.
+        let state = wait_for("the lock", || match client::observe(&dir).unwrap() {
+            RunState::Starting | RunState::Running(_) => None,
+            ended => Some(ended),
+        });
         client::stop(&dir, stop(StopSignal::Term, 5_000)).unwrap();
         let starts = rig.read("starts");
         for pid in starts.lines() {
