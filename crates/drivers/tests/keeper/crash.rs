@@ -4,11 +4,13 @@ use std::fs;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use groundcrew_drivers::keeper::Outcome;
-use groundcrew_drivers::keeper::client::{self, RunState, StartedRun};
+use groundcrew_drivers::keeper::client::{self, Exe, RunState, StartedRun};
 use groundcrew_drivers::keeper::spec::StopSignal;
+use groundcrew_drivers::keeper::{ExitRecord, Outcome};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
-use crate::rig::{Rig, UNTIL_GO, client_process, exe, is_alive, stop, wait_for};
+use crate::rig::{PATIENCE, Rig, UNTIL_GO, client_process, exe, is_alive, stop, wait_for};
 
 /// How many points are tried, and how far they are apart: over the whole life of a short run.
 const POINTS: u32 = 60;
@@ -27,7 +29,7 @@ fn a_client_killed_at_any_point_of_a_start_leaves_one_copy_at_most() {
     let mut seen = [0; 2];
     for point in 0..POINTS {
         let rig = Rig::new();
-        let mut client = client_process(&rig, UNTIL_GO);
+        let mut client = client_process(&rig, UNTIL_GO, &exe());
         spin_until(point);
         client.kill().unwrap();
         client.wait().unwrap();
@@ -95,4 +97,57 @@ fn a_keeper_killed_at_any_point_leaves_complete_records_and_one_copy_at_most() {
         assert!(rig.read("starts").lines().count() <= 1, "point {point}");
     }
     assert!(seen[0] > 0 && seen[1] > 0, "the points do not reach all states: {seen:?}");
+}
+
+/// The keeper that a killed client left may not have taken the run's lock yet; whoever comes next
+/// has to wait for it all the same.
+#[test]
+fn a_keeper_takes_its_clients_turn_along_until_the_start_is_done() {
+    let rig = Rig::new();
+    let script = "while [ ! -e begin ]; do sleep 0.01; done; exec \"$1\" keep \"$2\"";
+    let (begin, keep) = (rig.path().join("begin"), exe().program);
+    let script = script.replace("begin", begin.to_str().unwrap());
+    let slow = Exe {
+        program: "/bin/sh".into(),
+        args: ["-c", &script, "slow", keep.to_str().unwrap()].map(String::from).to_vec(),
+    };
+    let mut client = client_process(&rig, UNTIL_GO, &slow);
+    // Opened before the keeper itself is started, and inherited by it.
+    wait_for("the keeper", || rig.run_dir(1).join("keeper.log").exists().then_some(()));
+    wait_for("the keeper's shell", || {
+        let children = format!("/proc/{0}/task/{0}/children", client.id());
+        fs::read_to_string(children).is_ok_and(|text| !text.is_empty()).then_some(())
+    });
+    client.kill().unwrap();
+    client.wait().unwrap();
+    let turn = || {
+        let file = fs::File::open(rig.run_dir(1).join("start.lock")).unwrap();
+        flock(&file, FlockOperation::NonBlockingLockExclusive)
+    };
+    assert_eq!(client::observe(&rig.run_dir(1)).unwrap(), RunState::Absent);
+    assert_eq!(turn(), Err(Errno::WOULDBLOCK), "the keeper has the turn");
+    rig.touch("begin");
+    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 5_000)).unwrap();
+    assert!(report.was_running && report.clean, "{report:?}");
+    assert_eq!(turn(), Ok(()), "the start is over");
+}
+
+#[test]
+fn an_exit_record_is_complete_when_it_is_first_seen() {
+    // One look may come too late to see a record grow; sixteen do not.
+    for _ in 0..16 {
+        let rig = Rig::new();
+        rig.spawn(UNTIL_GO);
+        rig.touch("go");
+        let path = rig.run_dir(1).join("exit.json");
+        let started = Instant::now();
+        let bytes = loop {
+            if let Ok(bytes) = fs::read(&path) {
+                break bytes;
+            }
+            assert!(started.elapsed() < PATIENCE, "no exit record");
+        };
+        let exit: ExitRecord = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(exit.outcome, Outcome::Exited { code: 7 });
+    }
 }

@@ -105,11 +105,12 @@ pub(crate) const UNTIL_GO: &str =
     "echo $$ >> starts; while [ ! -e go ]; do sleep 0.01; done; echo bye; exit 7";
 
 /// A client in a process of its own, which starts the first attempt, says so and waits.
-pub(crate) fn client_process(rig: &Rig, script: &str) -> Child {
+pub(crate) fn client_process(rig: &Rig, script: &str, keeper: &Exe) -> Child {
     let spec = rig.path().join("client-spec.json");
     serde_json::to_writer(fs::File::create(&spec).unwrap(), &rig.spec(script)).unwrap();
     let mut client = Command::new(exe().program);
-    client.arg("start").arg(rig.run_dir(1)).arg(spec).stdout(Stdio::piped()).spawn().unwrap()
+    client.arg("start").arg(rig.run_dir(1)).arg(spec).arg(&keeper.program).args(&keeper.args);
+    client.stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Waits for a level; how often it looks has no influence on the outcome.

@@ -13,7 +13,7 @@ use crate::rig::{Rig, UNTIL_GO, client_process, exe, is_alive, kill, wait_for};
 
 /// A client that has started the run.
 fn started_client(rig: &Rig) -> Child {
-    let mut client = client_process(rig, UNTIL_GO);
+    let mut client = client_process(rig, UNTIL_GO, &exe());
     let mut line = String::new();
     BufReader::new(client.stdout.take().unwrap()).read_line(&mut line).unwrap();
     assert_eq!(line, "started\n");
