@@ -1,3 +1,107 @@
-//! The project's own commands.
+//! The project's own commands; there is no other build script, Makefile or shell script.
+//!
+//! Each command is a list of steps, programs that run in the workspace's root; the first that fails
+//! ends the command. Exit codes: 0 done, 1 a step failed, 2 usage, 3 something is missing on this
+//! machine. `demo` and `sim` end with the code of the program that they start.
 
-fn main() {}
+mod bare;
+mod demo;
+mod steps;
+#[cfg(test)]
+mod tidy;
+
+use std::process::{Command, ExitCode};
+
+use anyhow::Result;
+use steps::{Step, cargo, say};
+
+const USAGE: &str = "\
+usage: cargo xtask COMMAND
+
+  check          format, lints, tests, documentation; dependency rules where cargo-deny is installed
+  test           what CI runs: installs or names what is missing here, then everything
+  demo [ARG…]    build groundcrew and play its demo; ARGs go to `groundcrew demo`
+  sim [ARG…]     run the simulator: --report, --seed N, --random N
+  tidy           the tests about the tree itself, with the figures they print";
+
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let ended = match words.as_slice() {
+        ["check"] => check(),
+        ["test"] => test(),
+        ["demo", args @ ..] => demo::play(args),
+        ["sim", args @ ..] => steps::replace_with(simulator(args)),
+        ["tidy"] => steps::run(vec![tidy_step()]),
+        ["help" | "--help" | "-h"] => {
+            say(USAGE);
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            say(USAGE);
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    ended.unwrap_or_else(|error| {
+        say(&format!("xtask: {error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+fn check() -> Result<ExitCode> {
+    let mut steps = common_steps();
+    if steps::works(&mut cargo(&["deny", "--version"])) {
+        steps.push(Step::new("dependency rules", cargo(&["deny", "check"])));
+    } else {
+        say("cargo-deny is not installed here: dependency rules are not checked");
+    }
+    steps::run(steps)
+}
+
+fn test() -> Result<ExitCode> {
+    if let Some(missing) = bare::provide()? {
+        return Ok(missing);
+    }
+    let mut steps = common_steps();
+    steps.push(Step::new("simulator", simulator(&["--report"])));
+    steps::run(steps)
+}
+
+fn common_steps() -> Vec<Step> {
+    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let mut steps = vec![
+        Step::new("format", cargo(&["fmt", "--all", "--check"])),
+        Step::new("lints", cargo(&clippy)),
+    ];
+    steps.extend(test_steps());
+    let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
+    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    steps.push(Step::new("documentation", documentation));
+    steps
+}
+
+/// nextest runs no examples in documentation, so they are a step of their own.
+fn test_steps() -> Vec<Step> {
+    if steps::works(&mut cargo(&["nextest", "--version"])) {
+        return vec![
+            Step::new("tests", cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])),
+            Step::new("examples", cargo(&["test", "--workspace", "--doc", "--quiet"])),
+        ];
+    }
+    say("cargo-nextest is not installed here: using cargo test, which is slower.");
+    say("To install it: cargo install --locked cargo-nextest");
+    vec![Step::new("tests and examples", cargo(&["test", "--workspace", "--no-fail-fast"]))]
+}
+
+fn simulator(args: &[&str]) -> Command {
+    let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-sim", "--"]);
+    run.args(args);
+    run
+}
+
+fn tidy_step() -> Step {
+    let args = ["test", "--quiet", "--package", "xtask", "tidy", "--", "--show-output"];
+    Step::new("tidy", cargo(&args))
+}

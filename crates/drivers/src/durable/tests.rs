@@ -1,3 +1,5 @@
+//! That files become durable whole or not at all, and that every way to fail says so.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 

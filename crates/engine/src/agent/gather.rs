@@ -1,0 +1,105 @@
+//! Gathers what a decision or a gate is asked about. Looks, never touches.
+
+use super::Stage;
+use crate::gate::{GateFacts, NotesFact, Round};
+use crate::machine::{App, Facts};
+use crate::noun::{Now, Offer};
+use crate::plan::Installed;
+use crate::ports::{Busy, ExternalCheck, Finding, Neighbor, Ports};
+
+/// The facts of one decision. What cannot be observed counts as running, because the machine
+/// starts what is down and must never start a second copy.
+pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts {
+    let busy = match ports.host.busy() {
+        Busy::Clear => None,
+        Busy::Busy(reason) => Some(reason),
+    };
+    let alive = ports.runtime.observe().map_or(true, |seen| seen.running.is_some());
+    Facts { now: ports.clock.now(), busy, alive, due, may_revive }
+}
+
+/// The facts of one round of gates.
+pub(super) fn gate_facts(
+    round: Round,
+    app: &App,
+    offer: &Offer,
+    stage: &mut Stage<'_, '_>,
+) -> GateFacts {
+    let now = stage.ports.clock.now();
+    let all = round == Round::Arm;
+    let looks = round != Round::Volatile;
+    GateFacts {
+        now,
+        offer: offer.clone(),
+        current: app.running.as_ref().map(|running| running.release.clone()),
+        busy: (round != Round::Candidate).then(|| stage.ports.host.busy()),
+        notes: if looks { notes(round, offer, stage) } else { NotesFact::AfterFetch },
+        external: if looks { external(offer, stage) } else { Vec::new() },
+        neighbors: if looks { stage.ports.neighbors.list() } else { Vec::<Neighbor>::new() },
+        claim: if looks && !all { None } else { stage.ports.neighbors.exclude(true) },
+        room: (round != Round::Candidate).then(|| room(app, offer, stage)),
+        way_back: all.then(|| way_back(app, stage)),
+        baseline: all.then(|| baseline(app, stage)),
+    }
+}
+
+fn notes(round: Round, offer: &Offer, stage: &mut Stage<'_, '_>) -> NotesFact {
+    let digest = &offer.release.digest;
+    match (round, stage.notes.as_ref()) {
+        (Round::Candidate, Some((of, notes))) if of == digest => NotesFact::Files(notes.clone()),
+        (Round::Candidate, _) => NotesFact::AfterFetch,
+        (Round::Arm | Round::Volatile, _) => match stage.ports.source.notes(digest) {
+            Ok(files) => NotesFact::Files(files),
+            Err(error) => NotesFact::Unreadable(error.text),
+        },
+    }
+}
+
+fn external(offer: &Offer, stage: &mut Stage<'_, '_>) -> Vec<(String, crate::ports::External)> {
+    let release = &offer.release;
+    let mut outcomes = Vec::new();
+    for check in &stage.policy.external {
+        let mut about = check.about.clone();
+        about.insert("app".to_owned(), stage.policy.app.to_string());
+        about.insert("version".to_owned(), release.version.clone());
+        about.insert("digest".to_owned(), release.digest.to_string());
+        about.insert("revision".to_owned(), release.revision.clone().unwrap_or_default());
+        let check = ExternalCheck { about, ..check.clone() };
+        outcomes.push((check.name.clone(), stage.ports.host.check(&check)));
+    }
+    outcomes
+}
+
+fn room(app: &App, offer: &Offer, stage: &mut Stage<'_, '_>) -> Result<crate::ports::Room, String> {
+    let mut volumes =
+        app.running.as_ref().map(|now| now.procedure.volumes.clone()).unwrap_or_default();
+    volumes.extend(stage.policy.procedure.volumes.clone());
+    stage.ports.host.room(&volumes, &offer.release).map_err(|fault| fault.text)
+}
+
+/// GATE-7: the release to return to must be startable offline. A first installation has none.
+fn way_back(app: &App, stage: &mut Stage<'_, '_>) -> Result<(), String> {
+    match &app.running {
+        None => Ok(()),
+        Some(running) => {
+            stage.ports.source.verify(&running.release.digest).map_err(|error| error.text)
+        }
+    }
+}
+
+fn baseline(app: &App, stage: &mut Stage<'_, '_>) -> Vec<Finding> {
+    match &app.running {
+        Some(running) if app.wanted_up => ask_all(running, stage.ports),
+        _ => Vec::new(),
+    }
+}
+
+/// Asks every probe once.
+pub(super) fn ask_all(of: &Installed, ports: &mut Ports<'_>) -> Vec<Finding> {
+    of.procedure.probes.iter().map(|probe| ports.probes.ask(probe, of)).collect()
+}
+
+/// Milliseconds between two moments of one boot.
+pub(super) fn since_ms(begin: &Now, now: &Now) -> u64 {
+    if begin.boot == now.boot { now.uptime_ms.saturating_sub(begin.uptime_ms) } else { 0 }
+}

@@ -1,0 +1,139 @@
+//! What people are told, and the history line of an update that closed. Pure: from the app before
+//! and after one entry.
+
+use crate::gate::{Answer, Verdict};
+use crate::machine::{App, DataChoice, Ending, Entry, Event, State, Waiting};
+use crate::noun::AppName;
+use crate::ports::{Notice, Severity, Summary};
+
+/// The notices that follow from one entry.
+#[must_use]
+pub fn notices(app: &AppName, before: &App, after: &App, entry: &Entry) -> Vec<Notice> {
+    let mut told = Vec::new();
+    match &after.state {
+        State::Held(wait) if !matches!(&before.state, State::Held(was) if same(was, wait)) => {
+            told.push(held(app, wait));
+        }
+        State::Draining(draining) if matches!(before.state, State::Precopying(_)) => {
+            let plan = &draining.update.plan;
+            let from = plan.from.as_ref().map_or("nothing", |from| &from.release.version);
+            told.push(Notice {
+                key: format!("{app}/{}/begins", plan.txn),
+                severity: Severity::Info,
+                title: format!("{app}: updating {from} to {}", plan.to.release.version),
+                body: String::new(),
+            });
+        }
+        State::Stuck(back) if !matches!(before.state, State::Stuck(_)) => told.push(Notice {
+            key: format!("{app}/{}/stuck/{}", back.update.plan.txn, back.round),
+            severity: Severity::Page,
+            title: format!("{app}: stuck, a person is needed"),
+            body: format!(
+                "The update to {} went back because: {}\nThe way back stopped at: {}\n\
+                 Remove the cause, then `groundcrew unblock {app}` walks it again.",
+                back.update.plan.to.release.version,
+                back.why,
+                back.stuck_at.as_deref().unwrap_or("unknown"),
+            ),
+        }),
+        _ => {}
+    }
+    if let (Event::Closed { ending }, Some(summary)) = (&entry.event, summary(before, entry)) {
+        told.push(closed(app, *ending, &summary));
+    }
+    if let Event::Revived { ended, failure } = &entry.event {
+        told.push(revived(app, after, ended.as_deref(), failure.as_deref()));
+    }
+    told
+}
+
+fn same(was: &Waiting, now: &Waiting) -> bool {
+    was.offer.is_same_candidate(&now.offer) && reasons(&was.answers) == reasons(&now.answers)
+}
+
+fn reasons(answers: &[Answer]) -> Vec<String> {
+    let say = |answer: &Answer| match &answer.verdict {
+        Verdict::Hold { reason, remedy, .. } => Some(format!("{reason}\n  → {remedy}")),
+        Verdict::Pass { .. } | Verdict::Defer { .. } => None,
+    };
+    answers.iter().filter_map(say).collect()
+}
+
+fn held(app: &AppName, wait: &Waiting) -> Notice {
+    let release = &wait.offer.release;
+    Notice {
+        key: format!("{app}/held/{}/{}/{}", release.digest, wait.offer.config, wait.since_ms),
+        severity: Severity::Alert,
+        title: format!("{app}: {} is held", release.version),
+        body: reasons(&wait.answers).join("\n"),
+    }
+}
+
+fn closed(app: &AppName, ending: Ending, summary: &Summary) -> Notice {
+    let to = &summary.to;
+    let why = summary.why.as_deref().unwrap_or("no reason recorded");
+    let (severity, title, body) = match ending {
+        Ending::Proven => (Severity::Info, format!("{app}: {to} is proven"), String::new()),
+        Ending::Unproven => (
+            Severity::Alert,
+            format!("{app}: {to} runs and is not proven"),
+            format!("{why}\n`groundcrew approve {app} {to}` calls it good."),
+        ),
+        Ending::RolledBack => (
+            Severity::Alert,
+            format!("{app}: {to} was rolled back"),
+            match &summary.set_aside {
+                Some(place) => format!("{why}\nThe data it wrote is kept at {place}."),
+                None => why.to_owned(),
+            },
+        ),
+        Ending::Aborted => {
+            (Severity::Warning, format!("{app}: the update to {to} was aborted"), why.to_owned())
+        }
+    };
+    Notice { key: format!("{app}/{}/closed", summary.txn), severity, title, body }
+}
+
+fn revived(app: &AppName, after: &App, ended: Option<&str>, failure: Option<&str>) -> Notice {
+    let how = ended.unwrap_or("it did not run");
+    let (severity, title) = match failure {
+        None => (Severity::Warning, format!("{app}: was down and was started again")),
+        Some(_) => (Severity::Alert, format!("{app}: is down and does not start")),
+    };
+    let body = failure.map_or_else(|| how.to_owned(), |why| format!("{how}\n{why}"));
+    Notice { key: format!("{app}/again/{}", after.revivals), severity, title, body }
+}
+
+/// The history line of the update that this entry closed.
+#[must_use]
+pub fn summary(before: &App, entry: &Entry) -> Option<Summary> {
+    let Event::Closed { ending } = &entry.event else { return None };
+    let update = before.state.update()?;
+    let plan = &update.plan;
+    let downtime_ms = match (update.down_ms, update.up_ms) {
+        (Some(down), Some(up)) => u64::try_from(up.saturating_sub(down)).ok(),
+        _ => None,
+    };
+    let (cause, why, set_aside) = match &before.state {
+        State::RolledBack(back) | State::Aborted(back) => (
+            Some(back.cause),
+            Some(back.why.clone()),
+            back.set_aside.clone().filter(|_| back.data == DataChoice::Restore),
+        ),
+        State::Unproven(unproven) => (None, Some(unproven.why.clone()), None),
+        _ => (None, None, None),
+    };
+    Some(Summary {
+        txn: plan.txn.clone(),
+        from: plan.from.as_ref().map(|from| from.release.version.clone()),
+        to: plan.to.release.version.clone(),
+        digest: plan.to.release.digest.to_string(),
+        ending: *ending,
+        cause,
+        why,
+        drawn_ms: plan.drawn_ms,
+        closed_ms: entry.at.wall_ms,
+        downtime_ms,
+        set_aside,
+    })
+}

@@ -1,0 +1,386 @@
+//! Carries out one step: maps it to the ports and says what happened. Decides nothing.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::gather::since_ms;
+use super::prove::{Prover, Round, Verdict};
+use super::{Stage, post_mortem};
+use crate::machine::{App, Back, Ending, Event, Secured, State, Step, Update, WatchTick, WayBack};
+use crate::noun::{Fault, FaultKind, Offer, SnapshotId, TxnId, VolumeName};
+use crate::plan::{Installed, Probe, Volume};
+use crate::ports::{
+    CommandOrder, Ended, Purpose, RestoreOrder, StartOrder, StopOrder, SwitchOrder, TakeOrder,
+    Woken,
+};
+
+/// Limit of a traffic hook or pre-stop command.
+const HOOK_TIMEOUT_MS: u64 = 60_000;
+
+/// What came of a step.
+pub(super) enum Outcome {
+    /// This happened.
+    Event(Event),
+    /// Nothing to report; decide again.
+    Nothing,
+    /// The agent is to end.
+    Shutdown,
+}
+
+/// Does the step, or finds it done.
+pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outcome {
+    let done = match (step, &app.state) {
+        (Step::Fetch, State::Fetching(offer)) => fetch(offer, stage),
+        (Step::Prepare, State::Armed(update)) => prepare(update, stage),
+        (Step::Precopy, State::Precopying(_)) => Ok(Event::Precopied { bytes: 0 }),
+        (Step::Stop, State::Draining(draining)) => stop(&draining.update, stage),
+        (Step::Snapshot, State::Snapshotting(update)) => snapshot(update, stage),
+        (Step::Switch, State::Applying(secured)) => switch(&secured.update, stage),
+        (Step::Migrate, State::Migrating(secured)) => migrate(&secured.update, stage),
+        (Step::Start, State::Starting(secured)) => start(&secured.update, stage),
+        (Step::Prove, State::Probing(secured)) => return prove(secured, stage),
+        (Step::Open, State::Accepted(secured)) => open(&secured.update, stage),
+        (Step::Watch, State::Watching(watching)) => {
+            return watch(&watching.secured, stage);
+        }
+        (Step::KeepEvidence, State::RollbackDecided(_)) => Ok(keep_evidence(stage)),
+        (Step::RbStop, State::RbStopping(back)) => rb_stop(back, stage),
+        (Step::RbBuild, State::RbData(back)) => rb_build(back, stage),
+        (Step::RbExchange, State::RbData(back)) => rb_exchange(back, stage),
+        (Step::RbSwitch, State::RbSwitch(back)) => rb_switch(back, stage),
+        (Step::RbStart, State::RbStarting(back)) => rb_start(back, stage),
+        (Step::RbProve, State::RbProbing(back)) => return rb_prove(back, stage),
+        (
+            Step::Close,
+            State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_),
+        ) => close(app, stage),
+        (Step::Revive, _) => Ok(revive(app, stage)),
+        (step, state) => {
+            let text = format!("step {step:?} does not belong to state {}", state.name());
+            Err(Fault::host(text))
+        }
+    };
+    Outcome::Event(done.unwrap_or_else(|fault| Event::Failed { step, fault }))
+}
+
+type Done = Result<Event, Fault>;
+
+fn fetch(offer: &Offer, stage: &mut Stage<'_, '_>) -> Done {
+    let release = stage.ports.source.fetch(&offer.release, stage.progress)?;
+    Ok(Event::Fetched { release })
+}
+
+fn prepare(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    reserve(Some(update), stage)?;
+    Ok(Event::Prepared)
+}
+
+fn reserve(update: Option<&Update>, stage: &mut Stage<'_, '_>) -> Result<(), Fault> {
+    let plan = update.map(|update| &update.plan);
+    let app = &stage.policy.app;
+    stage.ports.journal.reserve(app, plan).map_err(|error| Fault::host(error.text))
+}
+
+fn stop(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    stage.ports.host.announce(true)?;
+    let (plan, txn) = (&update.plan, &update.plan.txn);
+    if let Some(from) = &plan.from
+        && stage.ports.runtime.observe()?.running.is_some()
+    {
+        hook(from, txn, from.procedure.traffic.close.as_ref(), stage)?;
+        hook(from, txn, from.procedure.stop.before.as_ref(), stage)?;
+    }
+    let order = StopOrder { installed: plan.from.as_ref(), txn };
+    let report = stage.ports.runtime.stop(&order)?;
+    Ok(Event::Stopped { report })
+}
+
+fn hook(
+    installed: &Installed,
+    txn: &TxnId,
+    command: Option<&Vec<String>>,
+    stage: &mut Stage<'_, '_>,
+) -> Result<(), Fault> {
+    let Some(command) = command else { return Ok(()) };
+    let purpose = Purpose::Hook(command.clone());
+    let order = CommandOrder { installed, txn, purpose, timeout_ms: HOOK_TIMEOUT_MS };
+    // A hook is the host's, not the candidate's: its failure condemns no release.
+    stage.ports.runtime.run(&order).map_err(|fault| Fault::host(fault.text))
+}
+
+fn snapshot(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    let plan = &update.plan;
+    if !plan.has_data() {
+        return Ok(Event::Snapshotted { snapshot: None, bytes: 0 });
+    }
+    let id = SnapshotId(plan.txn.0.clone());
+    let volumes = plan.volumes();
+    let owner = plan.from.as_ref().map(|from| &from.release);
+    let order = TakeOrder { id: &id, txn: &plan.txn, owner, volumes: &volumes };
+    let taken = stage.ports.snapshots.take(&order, stage.progress)?;
+    Ok(Event::Snapshotted { snapshot: Some(id), bytes: taken.bytes })
+}
+
+fn switch(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    let order = SwitchOrder { to: Some(&update.plan.to), txn: &update.plan.txn, back: false };
+    stage.ports.runtime.switch(&order)?;
+    Ok(Event::Switched)
+}
+
+fn migrate(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    let to = &update.plan.to;
+    let timeout_ms = to.release.migration.as_ref().map_or(0, |migration| migration.timeout_ms);
+    let purpose = Purpose::Migrate;
+    let order = CommandOrder { installed: to, txn: &update.plan.txn, purpose, timeout_ms };
+    stage.ports.runtime.run(&order)?;
+    Ok(Event::Migrated)
+}
+
+fn start(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    let to = &update.plan.to;
+    let seen = stage.ports.runtime.observe()?;
+    if seen.running.as_ref() == Some(&to.release.digest) {
+        return Ok(Event::Started);
+    }
+    // It ran and ended while no agent looked; a loss of power is not its fault.
+    if let Some(ended) = seen.ended.filter(|ended| ended.digest == to.release.digest)
+        && ended.by_itself
+    {
+        return Err(Fault::candidate(format!("it was started and ended: {}", ended.how)));
+    }
+    let run = format!("start-{}", update.resumed);
+    let order = StartOrder { installed: to, txn: &update.plan.txn, run: &run };
+    stage.ports.runtime.start(&order)?;
+    Ok(Event::Started)
+}
+
+fn prove(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
+    let plan = &secured.update.plan;
+    match ask_until_clear(&plan.to, &plan.probes(), stage) {
+        Some(Verdict::Proved) => Outcome::Event(Event::Proved),
+        Some(Verdict::Disproved(finding)) => Outcome::Event(Event::Disproved { finding }),
+        Some(Verdict::Again(_)) => Outcome::Nothing,
+        None => Outcome::Shutdown,
+    }
+}
+
+fn rb_prove(back: &Back, stage: &mut Stage<'_, '_>) -> Outcome {
+    let plan = &back.update.plan;
+    let Some(from) = &plan.from else { return Outcome::Event(Event::RbProved) };
+    let kept = |probe: &&Probe| !plan.left_out.contains(&probe.name);
+    let probes: Vec<Probe> = from.procedure.probes.iter().filter(kept).cloned().collect();
+    match ask_until_clear(from, &probes, stage) {
+        Some(Verdict::Proved) => Outcome::Event(Event::RbProved),
+        Some(Verdict::Disproved(finding)) => Outcome::Event(Event::RbDisproved { finding }),
+        Some(Verdict::Again(_)) => Outcome::Nothing,
+        None => Outcome::Shutdown,
+    }
+}
+
+/// Asks until the answers are clear; `None`: the agent is to end.
+fn ask_until_clear(of: &Installed, probes: &[Probe], stage: &mut Stage<'_, '_>) -> Option<Verdict> {
+    let spec = of.procedure.prove.clone();
+    let begin = stage.ports.clock.now();
+    let mut prover = Prover::new(spec.clone());
+    loop {
+        let round = one_round(of, probes, &begin, spec.progress_file.as_deref(), stage);
+        match prover.round(&round) {
+            Verdict::Again(pause_ms) => {
+                let woken = stage.ports.clock.wait(Duration::from_millis(pause_ms));
+                if woken == Woken::Shutdown {
+                    return None;
+                }
+            }
+            verdict => return Some(verdict),
+        }
+    }
+}
+
+fn one_round(
+    of: &Installed,
+    probes: &[Probe],
+    begin: &crate::noun::Now,
+    progress_file: Option<&str>,
+    stage: &mut Stage<'_, '_>,
+) -> Round {
+    let seen = stage.ports.runtime.observe();
+    let (alive, ended) = match &seen {
+        Ok(seen) => {
+            let how = seen.ended.as_ref().map(|ended| ended.how.clone());
+            (seen.running.as_ref() == Some(&of.release.digest), how)
+        }
+        // Not knowing is no evidence against the release; its probes decide.
+        Err(_) => (true, None),
+    };
+    let failures = probes
+        .iter()
+        .map(|probe| stage.ports.probes.ask(probe, of))
+        .filter_map(|finding| finding.failure.map(|why| format!("{}: {why}", finding.probe)))
+        .collect();
+    let now = stage.ports.clock.now();
+    let at_ms = since_ms(begin, &now);
+    let progress_ms = progress_file.and_then(|path| stage.ports.host.touched_ms(path)).map(|ms| {
+        let since = u64::try_from(ms.saturating_sub(begin.wall_ms)).unwrap_or(0);
+        since.min(at_ms)
+    });
+    Round { at_ms, alive, ended, failures, progress_ms }
+}
+
+fn open(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
+    let to = &update.plan.to;
+    hook(to, &update.plan.txn, to.procedure.traffic.open.as_ref(), stage)?;
+    stage.ports.host.announce(false)?;
+    stage.ports.neighbors.exclude(false);
+    Ok(Event::Opened)
+}
+
+/// One round of the watch: the pause first, so that the first one is an interval after acceptance.
+fn watch(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
+    let plan = &secured.update.plan;
+    let pause = Duration::from_millis(plan.to.procedure.watch.interval_ms);
+    match stage.ports.clock.wait(pause) {
+        Woken::Shutdown => return Outcome::Shutdown,
+        Woken::Nudge => return Outcome::Nothing,
+        Woken::Time => {}
+    }
+    let Ok(seen) = stage.ports.runtime.observe() else { return Outcome::Nothing };
+    if seen.running.is_none() {
+        return Outcome::Event(Event::Watched { tick: start_again(secured, seen.ended, stage) });
+    }
+    let failure = plan.probes().iter().find_map(|probe| {
+        let finding = stage.ports.probes.ask(probe, &plan.to);
+        finding.failure.map(|why| format!("{}: {why}", finding.probe))
+    });
+    let tick = WatchTick { finding: failure, restarted: false };
+    Outcome::Event(Event::Watched { tick })
+}
+
+/// The app ended under watch. A loss of power is not its fault and is not counted.
+fn start_again(secured: &Secured, ended: Option<Ended>, stage: &mut Stage<'_, '_>) -> WatchTick {
+    let plan = &secured.update.plan;
+    let by_itself = ended.as_ref().is_some_and(|ended| ended.by_itself);
+    let how = ended.map_or_else(|| "no process of it runs".to_owned(), |ended| ended.how);
+    let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
+    let order = StartOrder { installed: &plan.to, txn: &plan.txn, run: &run };
+    let finding = match stage.ports.runtime.start(&order) {
+        Ok(()) => by_itself.then(|| format!("it ended ({how}) and was started again")),
+        Err(fault) => Some(format!("it ended ({how}) and does not start: {fault}")),
+    };
+    WatchTick { finding, restarted: by_itself }
+}
+
+/// What cannot be observed is missing from the evidence; it never keeps an app down.
+fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
+    match stage.ports.runtime.observe() {
+        Ok(seen) => {
+            let ended = seen.ended.map(|ended| ended.how);
+            Event::EvidenceKept { ended, output: seen.output }
+        }
+        Err(fault) => {
+            let ended = Some(format!("the runtime could not be asked: {fault}"));
+            Event::EvidenceKept { ended, output: Vec::new() }
+        }
+    }
+}
+
+fn rb_stop(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
+    stage.ports.host.announce(true)?;
+    let plan = &back.update.plan;
+    let close = plan.to.procedure.traffic.close.as_ref();
+    if close.is_some() && stage.ports.runtime.observe()?.running.is_some() {
+        hook(&plan.to, &plan.txn, close, stage)?;
+    }
+    let order = StopOrder { installed: Some(&plan.to), txn: &plan.txn };
+    let report = stage.ports.runtime.stop(&order)?;
+    Ok(Event::RbStopped { report })
+}
+
+fn restore_order<'a>(
+    back: &'a Back,
+    volumes: &'a BTreeMap<VolumeName, Volume>,
+) -> Result<RestoreOrder<'a>, Fault> {
+    match &back.way_back {
+        Some(WayBack::Snapshot(id)) => {
+            Ok(RestoreOrder { id, txn: &back.update.plan.txn, round: back.round, volumes })
+        }
+        Some(WayBack::Stateless) | None => Err(Fault::host("this update has no snapshot")),
+    }
+}
+
+fn rb_build(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
+    let volumes = back.update.plan.volumes();
+    let order = restore_order(back, &volumes)?;
+    let pairs = stage.ports.snapshots.build(&order, stage.progress)?;
+    Ok(Event::RbBuilt { pairs })
+}
+
+fn rb_exchange(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
+    let volumes = back.update.plan.volumes();
+    let order = restore_order(back, &volumes)?;
+    let set_aside = stage.ports.snapshots.exchange(&order, &back.built)?;
+    Ok(Event::RbRestored { set_aside })
+}
+
+fn rb_switch(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
+    let plan = &back.update.plan;
+    let order = SwitchOrder { to: plan.from.as_ref(), txn: &plan.txn, back: true };
+    stage.ports.runtime.switch(&order)?;
+    Ok(Event::RbSwitched)
+}
+
+/// An abort before the stop finds the old release running: it is left alone.
+fn rb_start(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
+    let plan = &back.update.plan;
+    let Some(from) = &plan.from else { return Ok(Event::RbStarted) };
+    if stage.ports.runtime.observe()?.running.as_ref() == Some(&from.release.digest) {
+        return Ok(Event::RbStarted);
+    }
+    let run = format!("back-{}-{}-{}", back.round, back.attempts, back.update.resumed);
+    let order = StartOrder { installed: from, txn: &plan.txn, run: &run };
+    stage.ports.runtime.start(&order)?;
+    Ok(Event::RbStarted)
+}
+
+fn revive(app: &App, stage: &mut Stage<'_, '_>) -> Event {
+    let ended = stage.ports.runtime.observe().ok().and_then(|seen| seen.ended);
+    let ended = ended.map(|ended| ended.how);
+    let Some(installed) = &app.running else {
+        return Event::Revived { ended, failure: Some("nothing is installed".to_owned()) };
+    };
+    let adopted = TxnId("adopted".to_owned());
+    let txn = app.running_txn.as_ref().unwrap_or(&adopted);
+    let run = format!("again-{}", TxnId::at(&stage.ports.clock.now()));
+    let order = StartOrder { installed, txn, run: &run };
+    let failure = stage.ports.runtime.start(&order).err().map(|fault| fault.text);
+    Event::Revived { ended, failure }
+}
+
+/// Ends an update. What can fail comes first and may be repeated.
+fn close(app: &App, stage: &mut Stage<'_, '_>) -> Done {
+    let Some(ending) = app.ending() else { return Err(Fault::host("the update is not over")) };
+    if let State::RolledBack(back) | State::Aborted(back) = &app.state {
+        let plan = &back.update.plan;
+        if let Some(from) = &plan.from {
+            hook(from, &plan.txn, from.procedure.traffic.open.as_ref(), stage)?;
+        }
+        if ending == Ending::RolledBack {
+            write_post_mortem(back, stage)?;
+        }
+    }
+    stage.ports.host.announce(false)?;
+    stage.ports.neighbors.exclude(false);
+    reserve(None, stage)?;
+    Ok(Event::Closed { ending })
+}
+
+fn write_post_mortem(back: &Back, stage: &mut Stage<'_, '_>) -> Result<(), Fault> {
+    let app = &stage.policy.app;
+    let host =
+        |error: crate::ports::JournalError| Fault { kind: FaultKind::Host, text: error.text };
+    let timeline = stage.ports.journal.timeline(app).map_err(host)?;
+    let text = post_mortem::write(app, back, &timeline);
+    let plan = &back.update.plan;
+    let version = &plan.to.release.version;
+    let post_mortem = crate::ports::PostMortem { app, txn: &plan.txn, version, text: &text };
+    stage.ports.journal.file(&post_mortem).map_err(host)
+}

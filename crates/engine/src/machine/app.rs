@@ -1,0 +1,443 @@
+//! All that groundcrew knows of one app, and the fold that keeps it.
+//!
+//! Facts that outlive an update (what runs, last-good, known-bad, a person's wishes) stand beside
+//! the state of the open update. A checkpoint is this structure, written when no update is open.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Back, Cause, Ending, Precopy, Secured, State, WayBack};
+use super::{
+    Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
+};
+use crate::gate::{Answer, GateId, Verdict};
+use crate::noun::{BootId, ConfigHash, Digest, Fault, FaultKind, Now, Offer, SnapshotId, TxnId};
+use crate::plan::Installed;
+
+/// Releases remembered as proven on this host; the oldest is forgotten first.
+const PROVEN_MAX: usize = 50;
+/// Candidates remembered as bad; the oldest is forgotten first.
+const KNOWN_BAD_MAX: usize = 200;
+/// The first pause before a candidate is tried again; it doubles each time.
+const RETRY_PAUSE_MS: u64 = 60_000;
+
+/// All that is known of one app.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct App {
+    /// Where the open update stands.
+    pub state: State,
+    /// What is in place.
+    pub running: Option<Installed>,
+    /// The update that put it there.
+    pub running_txn: Option<TxnId>,
+    /// What was proven last, or adopted as found.
+    pub last_good: Option<LastGood>,
+    /// Releases proven on this host, oldest first.
+    pub proven: Vec<Digest>,
+    /// Candidates that were rolled back here.
+    pub known_bad: Vec<KnownBad>,
+    /// Way backs of closed updates, kept for a person, oldest first.
+    pub retained: Vec<Retained>,
+    /// Candidates that a person let through.
+    pub approved: Vec<Digest>,
+    /// The one version or digest to stay at.
+    pub pin: Option<String>,
+    /// A person stopped all updates.
+    pub paused: bool,
+    /// The app should run.
+    pub wanted_up: bool,
+    /// How often the present candidate failed through no fault of its own.
+    pub retries: Option<Retries>,
+    /// The highest serial number of a channel that was followed.
+    pub serial: Option<u64>,
+    /// Starts outside any update; names their runs.
+    pub revivals: u32,
+    /// Accumulated uptime.
+    pub uptime: Uptime,
+    /// The effect that was begun and not yet reported.
+    pub intent: Option<Step>,
+}
+
+impl Default for App {
+    fn default() -> Self {
+        Self {
+            state: State::Idle,
+            running: None,
+            running_txn: None,
+            last_good: None,
+            proven: Vec::new(),
+            known_bad: Vec::new(),
+            retained: Vec::new(),
+            approved: Vec::new(),
+            pin: None,
+            paused: false,
+            wanted_up: true,
+            retries: None,
+            serial: None,
+            revivals: 0,
+            uptime: Uptime::default(),
+            intent: None,
+        }
+    }
+}
+
+/// The release that an app can always return to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastGood {
+    /// It.
+    pub installed: Installed,
+    /// How it came to be trusted.
+    pub merit: Merit,
+    /// Wall clock since when, milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// How a release came to be last-good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Merit {
+    /// Its watch passed.
+    Proven,
+    /// It was running when groundcrew came.
+    Adopted,
+    /// A person said so.
+    Approved,
+}
+
+/// A candidate that must not be tried again on this host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownBad {
+    /// The release.
+    pub digest: Digest,
+    /// The configuration it failed with.
+    pub config: ConfigHash,
+    /// Its version, for people.
+    pub version: String,
+    /// What was found.
+    pub why: String,
+    /// Wall clock, milliseconds since 1970.
+    pub since_ms: i64,
+}
+
+/// A way back that is kept after its update closed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retained {
+    /// The update.
+    pub txn: TxnId,
+    /// The release that owned the data.
+    pub from: Option<Installed>,
+    /// The data.
+    pub snapshot: Option<SnapshotId>,
+    /// Accumulated uptime when it closed.
+    pub closed_uptime_ms: u64,
+    /// Wall clock when it closed.
+    pub closed_wall_ms: i64,
+}
+
+/// Tries of one candidate that failed through no fault of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retries {
+    /// The candidate.
+    pub digest: Digest,
+    /// Its configuration.
+    pub config: ConfigHash,
+    /// How many.
+    pub count: u32,
+}
+
+/// Uptime accumulated over boots: a clock that no one can step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Uptime {
+    /// The boot of the latest entry.
+    pub boot: Option<BootId>,
+    /// Uptime at the latest entry, milliseconds.
+    pub at_ms: u64,
+    /// Accumulated up to then, milliseconds.
+    pub total_ms: u64,
+}
+
+impl Uptime {
+    /// The accumulated uptime at this moment.
+    #[must_use]
+    pub fn at(&self, now: &Now) -> u64 {
+        let passed = match &self.boot {
+            Some(boot) if *boot == now.boot => now.uptime_ms.saturating_sub(self.at_ms),
+            Some(_) => now.uptime_ms,
+            None => 0,
+        };
+        self.total_ms.saturating_add(passed)
+    }
+
+    fn advance(&mut self, now: &Now) {
+        self.total_ms = self.at(now);
+        self.boot = Some(now.boot.clone());
+        self.at_ms = now.uptime_ms;
+    }
+}
+
+impl App {
+    /// Folds one entry of the journal.
+    ///
+    /// # Errors
+    ///
+    /// The event does not belong to this state. The caller records nothing and holds the app.
+    pub fn apply(mut self, entry: &Entry) -> Result<Self, Unexpected> {
+        self.uptime.advance(&entry.at);
+        match &entry.event {
+            Event::Intent { step } => {
+                self.state = forward::begin(self.state, *step)?;
+                self.state = back::begin(self.state, *step);
+                self.intent = Some(*step);
+                return Ok(self);
+            }
+            Event::Resumed { found } => {
+                self.state = resume::resume(self.state, self.intent.take(), found);
+                return Ok(self);
+            }
+            event if self.wish(event, &entry.at)? => return Ok(self),
+            _ => self.intent = None,
+        }
+        self.turn(entry)
+    }
+
+    /// What a person wants; true when the event was one of these.
+    fn wish(&mut self, event: &Event, at: &Now) -> Result<bool, Unexpected> {
+        match event {
+            Event::Approved { digest, .. } => self.approve(digest, at),
+            Event::Unblocked { .. } => {
+                self.known_bad.clear();
+                self.retries = None;
+                self.state = back::unblock(std::mem::take(&mut self.state));
+            }
+            Event::Pinned { to } => self.pin = Some(to.clone()),
+            Event::Unpinned => self.pin = None,
+            Event::Paused => self.paused = true,
+            Event::Unpaused => self.paused = false,
+            Event::Wanted { up } => self.wanted_up = *up,
+            Event::Revived { .. } => self.revivals = self.revivals.saturating_add(1),
+            Event::Adopted { installed } => {
+                if self.state != State::Idle || self.running.is_some() {
+                    return Err(unexpected(&self.state, event));
+                }
+                self.running = Some((**installed).clone());
+                self.trust((**installed).clone(), Merit::Adopted, at);
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn approve(&mut self, digest: &Digest, at: &Now) {
+        if !self.approved.contains(digest) {
+            self.approved.push(digest.clone());
+        }
+        let unproven = self.unproven().filter(|running| running.release.digest == *digest);
+        if let (State::Idle, Some(installed)) = (&self.state, unproven) {
+            let installed = installed.clone();
+            self.trust(installed, Merit::Approved, at);
+        }
+    }
+
+    /// What runs, if it is not the last-good release: an update that was left unproven.
+    #[must_use]
+    pub fn unproven(&self) -> Option<&Installed> {
+        let running = self.running.as_ref()?;
+        let good = self.last_good.as_ref().map(|good| &good.installed);
+        let same = good.is_some_and(|good| {
+            good.release.digest == running.release.digest && good.config == running.config
+        });
+        (!same && self.state.update().is_none()).then_some(running)
+    }
+
+    fn trust(&mut self, installed: Installed, merit: Merit, at: &Now) {
+        let digest = installed.release.digest.clone();
+        self.proven.retain(|known| *known != digest);
+        self.proven.push(digest);
+        if self.proven.len() > PROVEN_MAX {
+            self.proven.remove(0);
+        }
+        self.last_good = Some(LastGood { installed, merit, since_ms: at.wall_ms });
+    }
+
+    /// Folds an event of the update itself.
+    fn turn(mut self, entry: &Entry) -> Result<Self, Unexpected> {
+        let before = std::mem::take(&mut self.state);
+        let (at, event) = (&entry.at, &entry.event);
+        self.state = match (before, event) {
+            (state, Event::Found { offer }) => self.found(state, offer, event)?,
+            (State::Held(_) | State::Deferred(_) | State::Detected(_), Event::Withdrawn) => {
+                State::Idle
+            }
+            (State::Fetching(offer), Event::Failed { step: Step::Fetch, fault }) => {
+                self.not_fetched(offer, fault, at)
+            }
+            (
+                State::Armed(update) | State::Precopying(Precopy { update, .. }),
+                Event::Failed { step: Step::Prepare | Step::Precopy, fault },
+            ) => self.retry(update.plan.offer, true, &fault.text, at),
+            (State::Proven(secured), Event::Closed { .. }) => self.close_proven(secured, at),
+            (State::Unproven(unproven), Event::Closed { .. }) => {
+                self.retain(&unproven.secured, at);
+                State::Idle
+            }
+            (State::RolledBack(back) | State::Aborted(back), Event::Closed { .. }) => {
+                self.close_back(&back, at)
+            }
+            (state, _) if back::is_back(&state) => back::apply(state, event, at)?,
+            (state, _) => forward::apply(state, event, at)?,
+        };
+        self.note(event, at);
+        Ok(self)
+    }
+
+    fn found(&self, state: State, offer: &Offer, event: &Event) -> Result<State, Unexpected> {
+        match state {
+            State::Idle
+            | State::Detected(_)
+            | State::Held(_)
+            | State::Deferred(_)
+            | State::Fetching(_)
+            | State::Staged(_) => Ok(State::Detected(offer.clone())),
+            state => Err(unexpected(&state, event)),
+        }
+    }
+
+    /// Facts beside the state that the event also changes.
+    fn note(&mut self, event: &Event, at: &Now) {
+        match (event, &self.state) {
+            (Event::Switched, State::Migrating(secured) | State::Starting(secured)) => {
+                self.running = Some(secured.update.plan.to.clone());
+                self.running_txn = Some(secured.update.plan.txn.clone());
+                self.serial = self.serial.max(secured.update.plan.offer.serial);
+            }
+            (Event::RbSwitched, State::RbStarting(back)) => {
+                self.running = back.update.plan.from.clone();
+                self.running_txn = Some(back.update.plan.txn.clone());
+            }
+            (Event::RbStarted, State::RbProbing(back)) => {
+                self.running_txn = Some(back.update.plan.txn.clone());
+            }
+            (_, State::RollbackDecided(back))
+                if matches!(back.cause, Cause::Candidate | Cause::Operator) =>
+            {
+                let back = back.clone();
+                self.condemn(&back, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn condemn(&mut self, back: &Back, at: &Now) {
+        let to = &back.update.plan.to;
+        let known = self.is_known_bad(&to.release.digest, &to.config);
+        if known {
+            return;
+        }
+        self.known_bad.push(KnownBad {
+            digest: to.release.digest.clone(),
+            config: to.config.clone(),
+            version: to.release.version.clone(),
+            why: back.why.clone(),
+            since_ms: at.wall_ms,
+        });
+        if self.known_bad.len() > KNOWN_BAD_MAX {
+            self.known_bad.remove(0);
+        }
+    }
+
+    /// Whether the candidate was rolled back on this host.
+    #[must_use]
+    pub fn is_known_bad(&self, digest: &Digest, config: &ConfigHash) -> bool {
+        self.known_bad.iter().any(|bad| bad.digest == *digest && bad.config == *config)
+    }
+
+    fn close_proven(&mut self, secured: Secured, at: &Now) -> State {
+        self.retain(&secured, at);
+        let to = secured.update.plan.to;
+        self.approved.retain(|digest| *digest != to.release.digest);
+        self.retries = None;
+        self.trust(to, Merit::Proven, at);
+        State::Idle
+    }
+
+    fn retain(&mut self, secured: &Secured, at: &Now) {
+        let snapshot = match &secured.way_back {
+            WayBack::Snapshot(id) => Some(id.clone()),
+            WayBack::Stateless => None,
+        };
+        self.retained.push(Retained {
+            txn: secured.update.plan.txn.clone(),
+            from: secured.update.plan.from.clone(),
+            snapshot,
+            closed_uptime_ms: self.uptime.total_ms,
+            closed_wall_ms: at.wall_ms,
+        });
+    }
+
+    /// Where a candidate goes whose update went back: nowhere, or to another try.
+    fn close_back(&mut self, back: &Back, at: &Now) -> State {
+        let offer = back.update.plan.offer.clone();
+        match back.cause {
+            Cause::Candidate | Cause::Operator => {
+                self.approved.retain(|digest| *digest != offer.release.digest);
+                State::Idle
+            }
+            Cause::Busy => {
+                let answer = Answer::defer(GateId::Busy, back.why.clone(), None);
+                waiting(offer, true, vec![answer], at.wall_ms)
+            }
+            Cause::Host | Cause::Interrupted => self.retry(offer, true, &back.why, at),
+        }
+    }
+
+    fn not_fetched(&mut self, offer: Offer, fault: &Fault, at: &Now) -> State {
+        match fault.kind {
+            FaultKind::Refused | FaultKind::Candidate => {
+                let answer = Answer::hold(
+                    GateId::Source,
+                    fault.text.clone(),
+                    "publish it again, whole and signed; it is not fetched until it changes",
+                );
+                waiting(offer, false, vec![answer], at.wall_ms)
+            }
+            FaultKind::Host | FaultKind::Elsewhere => self.retry(offer, false, &fault.text, at),
+        }
+    }
+
+    /// Another try later, or a person after too many.
+    fn retry(&mut self, offer: Offer, staged: bool, why: &str, at: &Now) -> State {
+        let (digest, config) = (offer.release.digest.clone(), offer.config.clone());
+        let same = |tries: &&Retries| tries.digest == digest && tries.config == config;
+        let before = self.retries.as_ref().filter(same).map_or(0, |tries| tries.count);
+        let count = before.saturating_add(1);
+        self.retries = Some(Retries { digest, config, count });
+        let verdict = if count > RETRIES_MAX {
+            Verdict::Hold {
+                reason: format!("failed {count} times, last: {why}"),
+                remedy: "remove the cause, then `groundcrew unblock APP`".to_owned(),
+                approvable: false,
+            }
+        } else {
+            Verdict::Defer { reason: format!("try {count} failed: {why}"), until_ms: None }
+        };
+        let answer = Answer { gate: GateId::Retry, name: None, verdict };
+        let pause = RETRY_PAUSE_MS << (count - 1).min(10);
+        match waiting(offer, staged, vec![answer], at.wall_ms) {
+            State::Deferred(mut wait) => {
+                wait.not_before_ms = Some(self.uptime.total_ms.saturating_add(pause));
+                State::Deferred(wait)
+            }
+            state => state,
+        }
+    }
+
+    /// How an update that is about to close will have ended.
+    #[must_use]
+    pub fn ending(&self) -> Option<Ending> {
+        match &self.state {
+            State::Proven(_) => Some(Ending::Proven),
+            State::Unproven(_) => Some(Ending::Unproven),
+            State::RolledBack(back) | State::Aborted(back) => Some(back.ending()),
+            _ => None,
+        }
+    }
+}

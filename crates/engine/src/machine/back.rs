@@ -1,0 +1,131 @@
+//! The way back: stop the candidate, put data and release back, prove the old one.
+//!
+//! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
+//! running and a person is asked. There is no loop.
+
+use super::state::{Back, DataChoice, State, StopReport};
+use super::{BACK_ATTEMPTS, Event, Step, Unexpected, unexpected};
+use crate::noun::{Fault, Now};
+
+/// Whether the state belongs to the way back.
+pub(super) fn is_back(state: &State) -> bool {
+    matches!(
+        state,
+        State::RollbackDecided(_)
+            | State::RbStopping(_)
+            | State::RbData(_)
+            | State::RbSwitch(_)
+            | State::RbStarting(_)
+            | State::RbProbing(_)
+            | State::RolledBack(_)
+            | State::Aborted(_)
+            | State::Stuck(_)
+    )
+}
+
+/// Folds the intent of an effect: an exchange that was begun may be half done.
+pub(super) fn begin(state: State, step: Step) -> State {
+    match (state, step) {
+        (State::RbData(back), Step::RbExchange) => {
+            State::RbData(Back { exchange_begun: true, ..back })
+        }
+        (state, _) => state,
+    }
+}
+
+/// Folds an event of the way back.
+pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
+    Ok(match (state, event) {
+        (State::RollbackDecided(back), Event::EvidenceKept { .. }) => {
+            State::RbStopping(fresh(back))
+        }
+        (State::RbStopping(back), Event::RbStopped { report }) => stopped(fresh(back), report),
+        (State::RbData(back), Event::RbBuilt { pairs }) => {
+            State::RbData(Back { built: pairs.clone(), ..fresh(back) })
+        }
+        (State::RbData(back), Event::RbRestored { set_aside }) => {
+            let set_aside = set_aside.clone().or_else(|| back.set_aside.clone());
+            State::RbSwitch(Back { set_aside, restored: true, ..fresh(back) })
+        }
+        (State::RbSwitch(back), Event::RbSwitched) => State::RbStarting(fresh(back)),
+        (State::RbStarting(back), Event::RbStarted) => State::RbProbing(fresh(back)),
+        (State::RbProbing(mut back), Event::RbProved) => {
+            back.update.up_ms = Some(at.wall_ms);
+            match back.data {
+                DataChoice::Untouched => State::Aborted(back),
+                DataChoice::Restore | DataChoice::Keep => State::RolledBack(back),
+            }
+        }
+        (State::RbProbing(mut back), Event::RbDisproved { finding }) => {
+            back.stuck_at = Some(format!("the old release is not well either: {finding}"));
+            State::Stuck(back)
+        }
+        (state, Event::Failed { step, fault }) => failed(state, *step, fault, event)?,
+        // A step back needs no durable record; it goes on as it is.
+        (state, Event::JournalLost { .. }) => state,
+        (state, event) => return Err(unexpected(&state, event)),
+    })
+}
+
+fn fresh(back: Back) -> Back {
+    Back { attempts: 0, stuck_at: None, ..back }
+}
+
+/// The candidate is down. If somebody ran after the data was (perhaps partly) exchanged, what
+/// lies there is no longer what the snapshot held: it is restored once more.
+fn stopped(mut back: Back, report: &StopReport) -> State {
+    if report.ran && back.exchange_begun {
+        back.restored = false;
+        back.exchange_begun = false;
+        back.built = Vec::new();
+        back.round = back.round.saturating_add(1);
+    }
+    match back.data {
+        DataChoice::Restore if !back.restored => State::RbData(back),
+        DataChoice::Restore | DataChoice::Keep | DataChoice::Untouched => State::RbSwitch(back),
+    }
+}
+
+fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<State, Unexpected> {
+    let wrap: fn(Back) -> State = match (&state, step) {
+        (State::RollbackDecided(_), Step::KeepEvidence) => State::RollbackDecided,
+        (State::RbStopping(_), Step::RbStop) => State::RbStopping,
+        (State::RbData(_), Step::RbBuild | Step::RbExchange) => State::RbData,
+        (State::RbSwitch(_), Step::RbSwitch) => State::RbSwitch,
+        (State::RbStarting(_), Step::RbStart) => State::RbStarting,
+        (State::RbProbing(_), Step::RbProve) => State::RbProbing,
+        (State::RolledBack(_), Step::Close) => State::RolledBack,
+        (State::Aborted(_), Step::Close) => State::Aborted,
+        _ => return Err(unexpected(&state, event)),
+    };
+    let (State::RollbackDecided(mut back)
+    | State::RbStopping(mut back)
+    | State::RbData(mut back)
+    | State::RbSwitch(mut back)
+    | State::RbStarting(mut back)
+    | State::RbProbing(mut back)
+    | State::RolledBack(mut back)
+    | State::Aborted(mut back)) = state
+    else {
+        return Err(unexpected(&state, event));
+    };
+    back.attempts = back.attempts.saturating_add(1);
+    // Telling people is tried for ever; it changes nothing that runs.
+    if back.attempts >= BACK_ATTEMPTS && step != Step::Close {
+        back.stuck_at = Some(fault.text.clone());
+        return Ok(State::Stuck(back));
+    }
+    Ok(wrap(back))
+}
+
+/// A person took the cause away: the way back is walked again from the stop.
+pub(super) fn unblock(state: State) -> State {
+    match state {
+        State::Stuck(back) => {
+            // A new round, because the names of the old one's runs and trees are used up.
+            let round = back.round.saturating_add(1);
+            State::RbStopping(Back { round, built: Vec::new(), ..fresh(back) })
+        }
+        state => state,
+    }
+}

@@ -1,0 +1,99 @@
+//! The one thing to do now, as a pure function of where the app stands and what is the case.
+
+// A new state must be decided on here, not fall into a wildcard.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use super::state::{Precopy, State};
+use super::{App, Event, Step};
+use crate::gate::Round;
+use crate::noun::Now;
+
+/// What is the case right now; gathered before every decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The time.
+    pub now: Now,
+    /// The host is busy, and what the flag says.
+    pub busy: Option<String>,
+    /// A process of the app runs.
+    pub alive: bool,
+    /// A waiting candidate should be judged again: a poll is due, or a person said something.
+    pub due: bool,
+    /// An app that ended may be started again (its pause between restarts is over).
+    pub may_revive: bool,
+}
+
+/// The one thing to do now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, until something changes.
+    Wait(&'static str),
+    /// Gather facts and ask the gates.
+    Judge(Round),
+    /// An effect.
+    Do(Step),
+    /// Record what was just seen; it has no effect of its own.
+    Record(Event),
+}
+
+impl App {
+    /// Names the one thing to do now.
+    #[must_use]
+    pub fn action(&self, facts: &Facts) -> Action {
+        match &self.state {
+            State::Idle | State::Held(_) | State::Deferred(_) => self.at_rest(facts),
+            State::Detected(_) => Action::Judge(Round::Candidate),
+            State::Fetching(_) => Action::Do(Step::Fetch),
+            State::Staged(_) => Action::Judge(Round::Arm),
+            State::Armed(_) => Action::Do(Step::Prepare),
+            State::Precopying(Precopy { copied: false, .. }) => Action::Do(Step::Precopy),
+            State::Precopying(_) => Action::Judge(Round::Volatile),
+            State::Draining(_) => unless_busy(facts, Step::Stop),
+            State::Stopped(_) | State::Snapshotting(_) => unless_busy(facts, Step::Snapshot),
+            State::Snapshotted(_) => unless_busy(facts, Step::Switch),
+            State::Applying(_) => Action::Do(Step::Switch),
+            State::Migrating(_) => unless_busy(facts, Step::Migrate),
+            State::Starting(_) => Action::Do(Step::Start),
+            State::Probing(_) => Action::Do(Step::Prove),
+            State::Accepted(_) => Action::Do(Step::Open),
+            State::Watching(_) => Action::Do(Step::Watch),
+            State::RollbackDecided(_) => Action::Do(Step::KeepEvidence),
+            // Busy forbids stopping what runs, never starting what is down.
+            State::RbStopping(_) if facts.busy.is_some() && facts.alive => {
+                Action::Wait("busy: a running candidate is not stopped; it goes back when clear")
+            }
+            State::RbStopping(_) => Action::Do(Step::RbStop),
+            State::RbData(back) if back.built.is_empty() => Action::Do(Step::RbBuild),
+            State::RbData(_) => Action::Do(Step::RbExchange),
+            State::RbSwitch(_) => Action::Do(Step::RbSwitch),
+            State::RbStarting(_) => Action::Do(Step::RbStart),
+            State::RbProbing(_) => Action::Do(Step::RbProve),
+            State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
+                Action::Do(Step::Close)
+            }
+            State::Stuck(_) => Action::Wait("stuck: a person is needed"),
+        }
+    }
+
+    fn at_rest(&self, facts: &Facts) -> Action {
+        if self.wanted_up && self.running.is_some() && !facts.alive && facts.may_revive {
+            return Action::Do(Step::Revive);
+        }
+        let (State::Held(wait) | State::Deferred(wait)) = &self.state else {
+            return Action::Wait("nothing is offered");
+        };
+        let paused = wait.not_before_ms.is_some_and(|ms| self.uptime.at(&facts.now) < ms);
+        match (facts.due && !paused, wait.staged) {
+            (true, true) => Action::Judge(Round::Arm),
+            (true, false) => Action::Judge(Round::Candidate),
+            (false, _) => Action::Wait("a gate says not now"),
+        }
+    }
+}
+
+fn unless_busy(facts: &Facts, step: Step) -> Action {
+    match &facts.busy {
+        Some(reason) => Action::Record(Event::BusyAgain { reason: reason.clone() }),
+        None => Action::Do(step),
+    }
+}

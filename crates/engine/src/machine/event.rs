@@ -1,0 +1,280 @@
+//! What happened: the journal is a list of these, and nothing else is believed.
+//!
+//! This is a disk format. Kinds are only added; a reader that meets a kind it does not know
+//! refuses that app by name instead of guessing.
+
+use serde::{Deserialize, Serialize};
+
+use super::state::{Ending, StopReport, TreePair};
+use crate::gate::{Answer, Round};
+use crate::noun::{Digest, Fault, Now, Offer, Release, SnapshotId};
+use crate::plan::{Installed, Plan};
+
+/// One line of the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// When.
+    pub at: Now,
+    /// What.
+    pub event: Event,
+}
+
+/// An effect on the world. Its intent is durable before it begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// Bring the candidate here and verify it.
+    Fetch,
+    /// Write the plan and reserve room for the journal.
+    Prepare,
+    /// Copy live data ahead of the stop.
+    Precopy,
+    /// Keep users out, run the pre-stop command, stop the old release.
+    Stop,
+    /// Copy the data of the stopped app.
+    Snapshot,
+    /// Put the new release in the old one's place.
+    Switch,
+    /// Run the candidate's migration.
+    Migrate,
+    /// Start the candidate.
+    Start,
+    /// Ask the candidate until it is proven or disproved.
+    Prove,
+    /// Let users in.
+    Open,
+    /// One round of the watch.
+    Watch,
+    /// Keep what a person needs to understand the failure.
+    KeepEvidence,
+    /// Stop the candidate.
+    RbStop,
+    /// Build the old data beside the live data.
+    RbBuild,
+    /// Exchange live and restored trees.
+    RbExchange,
+    /// Put the old release back in its place.
+    RbSwitch,
+    /// Start the old release.
+    RbStart,
+    /// Ask the old release until it is proven or disproved.
+    RbProve,
+    /// Tell people, write the post-mortem, remove the plan.
+    Close,
+    /// Start an app that should run and does not, outside any update.
+    Revive,
+}
+
+impl Step {
+    /// Whether its intent is recorded first. Asking and telling change nothing on the host, so
+    /// an interrupted one is simply done again.
+    #[must_use]
+    pub fn has_intent(self) -> bool {
+        !matches!(self, Self::Precopy | Self::Prove | Self::Watch | Self::KeepEvidence)
+            && !matches!(self, Self::RbProve | Self::Revive)
+    }
+}
+
+/// What an agent found when it took over an open update.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Takeover {
+    /// The release that is in place, and whether this update put it *back* there.
+    pub in_place: Option<Digest>,
+    /// This very update has already switched back: an agent without a journal did so.
+    pub switched_back: bool,
+}
+
+/// One round of a watch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WatchTick {
+    /// `None`: all probes passed.
+    pub finding: Option<String>,
+    /// The app had ended and was started again.
+    pub restarted: bool,
+}
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "kind")]
+pub enum Event {
+    /// An agent took over an update that another one had left open.
+    Resumed {
+        /// What it found.
+        found: Takeover,
+    },
+    /// An effect is about to begin.
+    Intent {
+        /// Which.
+        step: Step,
+    },
+    /// A running app is taken as last-good, as it was found.
+    Adopted {
+        /// What runs.
+        installed: Box<Installed>,
+    },
+    /// A candidate was found.
+    Found {
+        /// It.
+        offer: Offer,
+    },
+    /// Nothing is offered any more: the channel returned to what runs, or the pin changed.
+    Withdrawn,
+    /// Gates were asked.
+    Judged {
+        /// Which round.
+        round: Round,
+        /// What they said.
+        answers: Vec<Answer>,
+    },
+    /// The candidate lies here, verified.
+    Fetched {
+        /// It, as its own description says.
+        release: Release,
+    },
+    /// All gates pass and the plan is drawn.
+    Armed {
+        /// It.
+        plan: Box<Plan>,
+    },
+    /// The plan is written, room for the journal is reserved.
+    Prepared,
+    /// The live copy is done.
+    Precopied {
+        /// Bytes copied.
+        bytes: u64,
+    },
+    /// The volatile gates pass; the stop may begin.
+    Cleared,
+    /// The busy flag is set: the update ends the shortest safe way.
+    BusyAgain {
+        /// What the flag says.
+        reason: String,
+    },
+    /// The app is down.
+    Stopped {
+        /// How.
+        report: StopReport,
+    },
+    /// The data is copied; `None` for an app without volumes.
+    Snapshotted {
+        /// The copy.
+        snapshot: Option<SnapshotId>,
+        /// Its size.
+        bytes: u64,
+    },
+    /// The new release is in place.
+    Switched,
+    /// The migration ended well.
+    Migrated,
+    /// The app was started.
+    Started,
+    /// The candidate is well.
+    Proved,
+    /// The candidate is not well.
+    Disproved {
+        /// What was found.
+        finding: String,
+    },
+    /// Users are let in; the watch begins.
+    Opened,
+    /// One round of the watch.
+    Watched {
+        /// It.
+        tick: WatchTick,
+    },
+    /// A step failed.
+    Failed {
+        /// Which.
+        step: Step,
+        /// How, and whose fault.
+        fault: Fault,
+    },
+    /// The journal cannot be written while the app is down: the update goes back.
+    JournalLost {
+        /// What the store says.
+        reason: String,
+    },
+    /// What a person needs to understand the failure is kept.
+    EvidenceKept {
+        /// How the candidate's process ended, if it did.
+        ended: Option<String>,
+        /// The end of its output.
+        output: Vec<String>,
+    },
+    /// The candidate is down.
+    RbStopped {
+        /// How.
+        report: StopReport,
+    },
+    /// The old data is built beside the live data.
+    RbBuilt {
+        /// The trees to exchange.
+        pairs: Vec<TreePair>,
+    },
+    /// The old data is in place.
+    RbRestored {
+        /// Where the candidate's data went.
+        set_aside: Option<String>,
+    },
+    /// The old release is in its place.
+    RbSwitched,
+    /// The old release was started, or there is none to start.
+    RbStarted,
+    /// The old release is well.
+    RbProved,
+    /// The old release is not well either.
+    RbDisproved {
+        /// What was found.
+        finding: String,
+    },
+    /// The update is over.
+    Closed {
+        /// How it ended.
+        ending: Ending,
+    },
+    /// An app that should run and had ended was started again, outside any update.
+    Revived {
+        /// How it had ended.
+        ended: Option<String>,
+        /// Why the start failed, if it did.
+        failure: Option<String>,
+    },
+    /// A person lets a candidate through the gates that ask for one, or calls an unproven
+    /// release proven.
+    Approved {
+        /// Which.
+        digest: Digest,
+        /// Who.
+        by: String,
+    },
+    /// A person clears known-bad and retries, or takes a stuck update up again.
+    Unblocked {
+        /// Who.
+        by: String,
+    },
+    /// A person pins the app to one version or digest.
+    Pinned {
+        /// To what.
+        to: String,
+    },
+    /// The app follows its channel again.
+    Unpinned,
+    /// A person stops all updates of this app.
+    Paused,
+    /// Updates go on.
+    Unpaused,
+    /// A person wants the app up, or down.
+    Wanted {
+        /// Up.
+        up: bool,
+    },
+}
+
+impl Event {
+    /// The kind, as the journal spells it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        let value = serde_json::to_value(self).unwrap_or_default();
+        value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("unknown").to_owned()
+    }
+}

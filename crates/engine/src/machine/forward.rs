@@ -1,0 +1,284 @@
+//! The way forward: what follows from each event until the update is proven or goes back.
+
+use super::state::{
+    Back, Cause, DataChoice, Draining, Precopy, Secured, State, StopReport, Unproven, Update,
+    WatchSeen, Watching, WayBack,
+};
+use super::{Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected, waiting};
+use crate::gate::{Answer, Round};
+use crate::noun::{Fault, FaultKind, Now, SnapshotId};
+use crate::plan::{OnDegraded, Plan};
+
+/// Folds the intent of an effect: some states have a name of their own while it runs.
+pub(super) fn begin(state: State, step: Step) -> Result<State, Unexpected> {
+    Ok(match (state, step) {
+        (State::Stopped(update), Step::Snapshot) => State::Snapshotting(update),
+        (State::Snapshotted(secured), Step::Switch) => State::Applying(secured),
+        (state, _) => state,
+    })
+}
+
+/// Folds an event of the way forward.
+pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
+    match (state, event) {
+        (state, Event::Failed { step, fault }) => failed(state, *step, fault, event),
+        (state, Event::BusyAgain { reason }) => busy_again(state, reason, event),
+        (state, Event::JournalLost { reason }) => journal_lost(state, reason, event),
+        (state @ (State::Watching(_) | State::Probing(_)), _) => judge(state, event, at),
+        (state, _) => advance(state, event, at),
+    }
+}
+
+fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
+    Ok(match (state, event) {
+        (State::Detected(offer), Event::Judged { round: Round::Candidate, answers }) => {
+            if answers.iter().all(Answer::passes) {
+                State::Fetching(offer)
+            } else {
+                waiting(offer, false, answers.clone(), at.wall_ms)
+            }
+        }
+        (State::Held(wait) | State::Deferred(wait), Event::Judged { round, answers }) => {
+            let passed = answers.iter().all(Answer::passes);
+            match (round, passed) {
+                (Round::Candidate, true) => State::Fetching(wait.offer),
+                _ => waiting(wait.offer, wait.staged, answers.clone(), wait.since_ms),
+            }
+        }
+        (State::Fetching(mut offer), Event::Fetched { release }) => {
+            offer.release = release.clone();
+            State::Staged(offer)
+        }
+        (State::Staged(offer), Event::Judged { answers, .. }) => {
+            waiting(offer, true, answers.clone(), at.wall_ms)
+        }
+        (State::Staged(_) | State::Held(_) | State::Deferred(_), Event::Armed { plan }) => {
+            State::Armed(open(plan))
+        }
+        (State::Armed(update), Event::Prepared) => {
+            State::Precopying(Precopy { update, copied: false })
+        }
+        (State::Precopying(precopy), Event::Precopied { .. }) => {
+            State::Precopying(Precopy { copied: true, ..precopy })
+        }
+        (State::Precopying(precopy), Event::Judged { round: Round::Volatile, answers }) => {
+            waiting(precopy.update.plan.offer, true, answers.clone(), at.wall_ms)
+        }
+        (State::Precopying(Precopy { update, copied: true }), Event::Cleared) => {
+            State::Draining(Draining { update, copy: None })
+        }
+        (State::Draining(draining), Event::Stopped { report }) => stopped(draining, report, at),
+        (
+            State::Stopped(update) | State::Snapshotting(update),
+            Event::Snapshotted { snapshot, .. },
+        ) => State::Snapshotted(Secured { way_back: way_back(snapshot.as_ref()), update }),
+        (State::Applying(secured), Event::Switched) => {
+            if secured.update.plan.to.release.migration.is_some() {
+                State::Migrating(secured)
+            } else {
+                State::Starting(secured)
+            }
+        }
+        (State::Migrating(secured), Event::Migrated) => State::Starting(secured),
+        (State::Starting(secured), Event::Started) => State::Probing(secured),
+        (State::Accepted(secured), Event::Opened) => {
+            State::Watching(Watching { secured, seen: WatchSeen::default() })
+        }
+        (state, event) => return Err(unexpected(&state, event)),
+    })
+}
+
+fn open(plan: &Plan) -> Update {
+    Update { plan: plan.clone(), stop: None, down_ms: None, up_ms: None, resumed: 0 }
+}
+
+fn way_back(snapshot: Option<&SnapshotId>) -> WayBack {
+    snapshot.map_or(WayBack::Stateless, |id| WayBack::Snapshot(id.clone()))
+}
+
+/// A copy from before an interruption counts only if nobody ran since.
+fn stopped(draining: Draining, report: &StopReport, at: &Now) -> State {
+    let Draining { mut update, copy } = draining;
+    if update.stop.is_none() || report.ran {
+        update.stop = Some(report.clone());
+    }
+    update.down_ms.get_or_insert(at.wall_ms);
+    match copy {
+        Some(way_back) if !report.ran => State::Snapshotted(Secured { update, way_back }),
+        _ => State::Stopped(update),
+    }
+}
+
+/// Probing and watching: the two states that judge the candidate.
+fn judge(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
+    Ok(match (state, event) {
+        (State::Probing(mut secured), Event::Proved) => {
+            secured.update.up_ms = Some(at.wall_ms);
+            State::Accepted(secured)
+        }
+        (State::Probing(secured), Event::Disproved { finding }) => {
+            give_up(secured, Cause::Candidate, finding.clone())
+        }
+        (State::Watching(watching), Event::Watched { tick }) => watched(watching, tick, at),
+        (state, event) => return Err(unexpected(&state, event)),
+    })
+}
+
+/// One more round: the verdict follows from the counters and the plan alone.
+fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
+    let spec = watching.secured.update.plan.to.procedure.watch.clone();
+    let seen = &mut watching.seen;
+    if let Some((boot, before_ms)) = &seen.last
+        && *boot == at.boot
+    {
+        let passed = at.uptime_ms.saturating_sub(*before_ms);
+        seen.elapsed_ms = seen.elapsed_ms.saturating_add(passed);
+    }
+    seen.last = Some((at.boot.clone(), at.uptime_ms));
+    seen.ticks = seen.ticks.saturating_add(1);
+    seen.restarts = seen.restarts.saturating_add(u32::from(tick.restarted));
+    if let Some(finding) = &tick.finding {
+        seen.failed = seen.failed.saturating_add(1);
+        seen.failed_in_row = seen.failed_in_row.saturating_add(1);
+        seen.finding = Some(finding.clone());
+    } else {
+        seen.failed_in_row = 0;
+    }
+    let finding = seen.finding.clone().unwrap_or_default();
+    if seen.restarts >= WATCH_RESTARTS_MAX {
+        let why = format!("ended {} times within its watch; {finding}", seen.restarts);
+        return degraded(watching.secured, spec.on_degraded, why);
+    }
+    if seen.failed_in_row >= spec.failures {
+        let why = format!("{} probe rounds failed in a row: {finding}", seen.failed_in_row);
+        return degraded(watching.secured, spec.on_degraded, why);
+    }
+    if seen.elapsed_ms >= spec.window_ms && seen.failed_in_row == 0 {
+        return State::Proven(watching.secured);
+    }
+    if seen.elapsed_ms >= spec.window_ms.saturating_mul(2) {
+        let why = format!("no clear answer within twice the window: {finding}");
+        return State::Unproven(Unproven { secured: watching.secured, why });
+    }
+    State::Watching(watching)
+}
+
+fn degraded(secured: Secured, on_degraded: OnDegraded, why: String) -> State {
+    match on_degraded {
+        OnDegraded::Alert => State::Unproven(Unproven { secured, why }),
+        OnDegraded::Version => {
+            let mut back = step_back(secured, Cause::Candidate, why);
+            back.data = DataChoice::Keep;
+            State::RollbackDecided(back)
+        }
+        OnDegraded::VersionAndData => give_up(secured, Cause::Candidate, why),
+    }
+}
+
+/// Back from where the candidate may have touched the data.
+pub(super) fn give_up(secured: Secured, cause: Cause, why: String) -> State {
+    State::RollbackDecided(step_back(secured, cause, why))
+}
+
+pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
+    let data = match secured.way_back {
+        WayBack::Snapshot(_) => DataChoice::Restore,
+        WayBack::Stateless => DataChoice::Keep,
+    };
+    Back {
+        update: secured.update,
+        way_back: Some(secured.way_back),
+        cause,
+        why,
+        data,
+        built: Vec::new(),
+        exchange_begun: false,
+        set_aside: None,
+        restored: false,
+        round: 1,
+        attempts: 0,
+        stuck_at: None,
+    }
+}
+
+/// Back from where nothing was switched: the old release is started, or found running.
+pub(super) fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -> State {
+    State::RbStarting(Back {
+        update,
+        way_back,
+        cause,
+        why,
+        data: DataChoice::Untouched,
+        built: Vec::new(),
+        exchange_begun: false,
+        set_aside: None,
+        restored: false,
+        round: 1,
+        attempts: 0,
+        stuck_at: None,
+    })
+}
+
+/// Back from a switch whose migration never began: the data is as it was.
+pub(super) fn switch_back(secured: Secured, cause: Cause, why: String) -> State {
+    let mut back = step_back(secured, cause, why);
+    back.data = DataChoice::Untouched;
+    State::RollbackDecided(back)
+}
+
+fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<State, Unexpected> {
+    let why = fault.text.clone();
+    let cause = match fault.kind {
+        FaultKind::Candidate | FaultKind::Refused => Cause::Candidate,
+        FaultKind::Host | FaultKind::Elsewhere => Cause::Host,
+    };
+    Ok(match (state, step) {
+        (State::Draining(draining), Step::Stop) => {
+            abort(draining.update, draining.copy, Cause::Host, why)
+        }
+        (State::Stopped(update) | State::Snapshotting(update), Step::Snapshot) => {
+            abort(update, None, Cause::Host, why)
+        }
+        (State::Applying(secured), Step::Switch) => switch_back(secured, cause, why),
+        (State::Migrating(secured), Step::Migrate)
+        | (State::Starting(secured), Step::Start)
+        | (State::Probing(secured), Step::Prove)
+        | (State::Accepted(secured), Step::Open) => give_up(secured, cause, why),
+        (state @ (State::Proven(_) | State::Unproven(_)), Step::Close) => state,
+        (state, _) => return Err(unexpected(&state, event)),
+    })
+}
+
+fn busy_again(state: State, reason: &str, event: &Event) -> Result<State, Unexpected> {
+    let why = reason.to_owned();
+    Ok(match state {
+        State::Draining(draining) => abort(draining.update, draining.copy, Cause::Busy, why),
+        State::Stopped(update) | State::Snapshotting(update) => {
+            abort(update, None, Cause::Busy, why)
+        }
+        State::Snapshotted(secured) => {
+            abort(secured.update, Some(secured.way_back), Cause::Busy, why)
+        }
+        State::Migrating(secured) => switch_back(secured, Cause::Busy, why),
+        state => return Err(unexpected(&state, event)),
+    })
+}
+
+fn journal_lost(state: State, reason: &str, event: &Event) -> Result<State, Unexpected> {
+    let why = format!("the journal cannot be written: {reason}");
+    Ok(match state {
+        State::Draining(draining) => abort(draining.update, draining.copy, Cause::Host, why),
+        State::Stopped(update) | State::Snapshotting(update) => {
+            abort(update, None, Cause::Host, why)
+        }
+        State::Snapshotted(secured) => {
+            abort(secured.update, Some(secured.way_back), Cause::Host, why)
+        }
+        State::Applying(secured) => switch_back(secured, Cause::Host, why),
+        State::Migrating(secured)
+        | State::Starting(secured)
+        | State::Probing(secured)
+        | State::Accepted(secured) => give_up(secured, Cause::Host, why),
+        state => return Err(unexpected(&state, event)),
+    })
+}

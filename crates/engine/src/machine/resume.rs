@@ -1,0 +1,104 @@
+//! Where an update goes on after its agent died.
+//!
+//! Each effect is complete, absent or compensated; nothing is guessed. Between the stop and the
+//! start the first thing is always to prove again that nobody runs, because an engine, a boot or a
+//! person may have started the app meanwhile.
+
+// A new state must be decided on here, not fall into a wildcard.
+#![warn(clippy::wildcard_enum_match_arm)]
+
+use super::state::{Back, Cause, Draining, Secured, State, Update, WayBack};
+use super::{RESUMES_MAX, Step, Takeover, forward};
+
+/// The state from which a new agent goes on.
+pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> State {
+    if let Some(secured) = switched_back(&state, found) {
+        return already_back(secured);
+    }
+    match state {
+        // Nothing was touched: the gates are asked anew.
+        State::Armed(update) => State::Staged(update.plan.offer),
+        State::Precopying(precopy) => State::Staged(precopy.update.plan.offer),
+        State::Draining(Draining { update, copy }) => prove_stopped(update, copy),
+        State::Stopped(update) | State::Snapshotting(update) => prove_stopped(update, None),
+        State::Snapshotted(secured) | State::Applying(secured) => {
+            prove_stopped(secured.update, Some(secured.way_back))
+        }
+        // How far the command came cannot be observed: it is never run again on touched data.
+        State::Migrating(secured) if open == Some(Step::Migrate) => forward::give_up(
+            secured,
+            Cause::Interrupted,
+            "the agent died while the migration ran".to_owned(),
+        ),
+        State::Migrating(secured) => prove_stopped(secured.update, Some(secured.way_back)),
+        // Alive: adopted. Gone with the power: started again. Ended by itself: disproved.
+        State::Starting(secured) | State::Probing(secured) => start_again(secured),
+        State::Watching(mut watching) => {
+            watching.seen.last = None;
+            State::Watching(watching)
+        }
+        State::RbData(back) | State::RbSwitch(back) => State::RbStopping(back),
+        State::RbStarting(mut back) | State::RbProbing(mut back) => {
+            back.update.resumed = back.update.resumed.saturating_add(1);
+            State::RbStarting(back)
+        }
+        state @ (State::Idle
+        | State::Detected(_)
+        | State::Held(_)
+        | State::Deferred(_)
+        | State::Fetching(_)
+        | State::Staged(_)
+        | State::Accepted(_)
+        | State::Proven(_)
+        | State::Unproven(_)
+        | State::RollbackDecided(_)
+        | State::RbStopping(_)
+        | State::RolledBack(_)
+        | State::Aborted(_)
+        | State::Stuck(_)) => state,
+    }
+}
+
+/// An agent whose journal could not be written has gone back already and died before it could
+/// record it. What lies on the machine says so.
+fn switched_back(state: &State, found: &Takeover) -> Option<Secured> {
+    let (State::Applying(secured)
+    | State::Migrating(secured)
+    | State::Starting(secured)
+    | State::Probing(secured)
+    | State::Accepted(secured)) = state
+    else {
+        return None;
+    };
+    found.switched_back.then(|| secured.clone())
+}
+
+fn already_back(secured: Secured) -> State {
+    let why = "went back while the journal could not be written".to_owned();
+    let back = forward::step_back(secured, Cause::Host, why);
+    State::RbStarting(Back { restored: true, exchange_begun: true, ..back })
+}
+
+fn prove_stopped(mut update: Update, copy: Option<WayBack>) -> State {
+    update.resumed = update.resumed.saturating_add(1);
+    if update.resumed >= RESUMES_MAX {
+        let why = format!("{} agents died during this update", update.resumed);
+        return match copy {
+            // The switch may have happened; the way back undoes it and finds the data as it was.
+            Some(way_back) => {
+                forward::switch_back(Secured { update, way_back }, Cause::Interrupted, why)
+            }
+            None => forward::abort(update, None, Cause::Interrupted, why),
+        };
+    }
+    State::Draining(Draining { update, copy })
+}
+
+fn start_again(mut secured: Secured) -> State {
+    secured.update.resumed = secured.update.resumed.saturating_add(1);
+    if secured.update.resumed >= RESUMES_MAX {
+        let why = format!("{} agents died during this update", secured.update.resumed);
+        return forward::give_up(secured, Cause::Interrupted, why);
+    }
+    State::Starting(secured)
+}

@@ -1,0 +1,102 @@
+//! What a bare Debian machine lacks for the tests, and how it gets it.
+//!
+//! As root with apt the packages are installed; otherwise the command that would do it is printed.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context as _, Result};
+
+use crate::steps::{self, Step, cargo, say};
+
+const EXIT_MISSING: u8 = 3;
+
+/// A program that the tests need, the Debian packages that bring it, and what for.
+const NEEDED: [(&str, &[&str], &str); 4] = [
+    ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
+    ("setfattr", &["attr"], "snapshots keep extended attributes"),
+    ("setfacl", &["acl"], "snapshots keep access lists"),
+    ("minisign", &["minisign"], "signs bundles as people do"),
+];
+
+/// Brings what is missing; `Some` with the exit code when a person has to.
+pub(crate) fn provide() -> Result<Option<ExitCode>> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let is_there = |program: &str| is_on(&path, program);
+    for (program, _, why) in NEEDED.iter().filter(|(program, ..)| !is_there(program)) {
+        say(&format!("missing: {program} ({why})"));
+    }
+    let packages = missing_packages(is_there);
+    let mut steps = Vec::new();
+    let mut commands = Vec::new();
+    if !packages.is_empty() {
+        commands.push(format!("apt-get install -y --no-install-recommends {}", packages.join(" ")));
+        if is_root()? && is_on(&path, "apt-get") {
+            steps.push(Step::new("package lists", apt(&["update", "--quiet=2"])));
+            let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
+            steps.push(Step::new("packages", apt(&[install.as_slice(), &packages].concat())));
+        }
+    }
+    if !tools_are_there() {
+        commands.push("rustup component add rustfmt clippy".into());
+        if is_on(&path, "rustup") {
+            let mut add = Command::new("rustup");
+            add.args(["component", "add", "rustfmt", "clippy"]);
+            steps.push(Step::new("rustfmt and clippy", add));
+        }
+    }
+    if !steps.is_empty() {
+        steps::run(steps)?;
+    }
+    if missing_packages(is_there).is_empty() && tools_are_there() {
+        return Ok(None);
+    }
+    say("This machine lacks what the tests need. As root, or as rustup's owner, run:");
+    commands.iter().for_each(|command| say(&format!("  {command}")));
+    Ok(Some(ExitCode::from(EXIT_MISSING)))
+}
+
+fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
+    let missing = NEEDED.iter().filter(|(program, ..)| !is_there(program));
+    missing.flat_map(|(_, packages, _)| packages.iter().copied()).collect()
+}
+
+fn tools_are_there() -> bool {
+    ["fmt", "clippy"].iter().all(|tool| steps::works(&mut cargo(&[tool, "--version"])))
+}
+
+fn is_on(path: &OsStr, program: &str) -> bool {
+    env::split_paths(path).any(|dir| dir.join(program).is_file())
+}
+
+fn is_root() -> Result<bool> {
+    Ok(fs::metadata("/proc/self").context("cannot read whose process this is")?.uid() == 0)
+}
+
+fn apt(args: &[&str]) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(args).env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_program_is_brought_by_its_packages() {
+        assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
+        assert_eq!(missing_packages(|program| program != "cc"), ["gcc", "libc6-dev"]);
+        assert_eq!(missing_packages(|_| false).len(), 5);
+    }
+
+    #[test]
+    fn a_program_is_looked_for_in_every_directory_of_the_path() {
+        let path = OsStr::new("/nonexistent:/bin");
+        assert!(is_on(path, "sh"));
+        assert!(!is_on(path, "no-such-program"));
+    }
+}
