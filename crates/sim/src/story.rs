@@ -334,13 +334,13 @@ fn successions() -> Vec<Story> {
     let bad = SimRelease::good("1.0.1", 1).feeling(Health::Ill);
     let good = SimRelease::good("1.0.2", 1);
     let base = Story::of(&offer("a bad one, then a good one", bad, false), 2);
-    let mut heals = base.clone().named("superseded").on("closed", Do::Channel("1.0.2"));
+    let mut heals = base.clone().named("superseded").on("closed RolledBack", Do::Channel("1.0.2"));
     heals.releases.push(good.clone());
     (heals.ends_with, heals.ends_in) = (Some("1.0.2"), "idle");
     let first = SimRelease::good("1.1.0", 2).migrating(Migrates::Well);
     let second = SimRelease::good("1.2.0", 3).migrating(Migrates::Damages).feeling(Health::Ill);
     let mut chain = Story::of(&offer("two in a row, the second bad", first, true), 2)
-        .on("closed", Do::Channel("1.2.0"));
+        .on("closed Proven", Do::Channel("1.2.0"));
     chain.releases.push(second);
     (chain.ends_with, chain.ends_in) = (Some("1.1.0"), "held");
     let mut pinned = Story::of(&offer("pinned", good.clone(), true), 1);
@@ -355,7 +355,7 @@ fn successions() -> Vec<Story> {
     called_good.on_degraded = OnDegraded::Alert;
     called_good.wishes = vec![Wish::CallGood];
     let mut newer = Story::of(&offer("unproven, superseded", ill_later, true), 1)
-        .on("closed", Do::Channel("1.0.2"));
+        .on("closed Unproven", Do::Channel("1.0.2"));
     newer.on_degraded = OnDegraded::Alert;
     newer.releases.push(good);
     newer.wishes = vec![Wish::Approve];

@@ -127,7 +127,7 @@ fn what_went_back_is_kept(world: &World) -> Option<String> {
         return None;
     }
     let kept = |row: &&String| world.aside.iter().any(|(_, _, tree)| tree.lines.contains(row));
-    let lost = world.truth.taken_back.iter().filter(|row| !kept(row)).count();
+    let lost = world.truth.taken_back.1.iter().filter(|row| !kept(row)).count();
     (lost > 0).then(|| format!("{lost} rows that went back are nowhere"))
 }
 

@@ -130,8 +130,6 @@ pub struct World {
     pub auto_start: bool,
     /// The mistake that is built in on purpose.
     pub seeded: Option<Seeded>,
-    /// Runs there were when an update stopped the app last.
-    pub stop_marks: BTreeMap<TxnId, usize>,
     /// What was in place before a switch that is not durable (a built-in mistake).
     pub undurable_place: Option<Option<(Digest, TxnId, bool)>>,
     /// Entries at the journal's end that a cut loses (a built-in mistake).
@@ -148,8 +146,8 @@ pub struct Truth {
     pub violations: Vec<String>,
     /// Rows written by a release since its data was last brought back, by version.
     pub rows: BTreeMap<String, Vec<String>>,
-    /// Rows that a candidate wrote and that were then taken back.
-    pub taken_back: Vec<String>,
+    /// Rows that were taken back, and by which update.
+    pub taken_back: (String, Vec<String>),
     /// Migrations that ran to their end on the live data, since the last restore.
     pub migrations: u32,
 }
@@ -192,7 +190,6 @@ impl World {
             self_starting: false,
             auto_start: true,
             seeded: None,
-            stop_marks: BTreeMap::new(),
             undurable_place: None,
             undurable_entries: 0,
             truth: Truth::default(),
@@ -363,11 +360,14 @@ impl World {
     }
 
     /// The data was brought back: what the candidate wrote is no longer in it.
-    pub fn take_back(&mut self) {
+    pub fn take_back(&mut self, txn: &TxnId) {
         let Some((candidate, _, false)) = self.place.clone() else { return };
         let version = self.by_digest(&candidate).map_or("", |release| release.version);
         let rows = self.truth.rows.remove(version).unwrap_or_default();
-        self.truth.taken_back.extend(rows);
+        if self.truth.taken_back.0 != txn.0 {
+            self.truth.taken_back = (txn.0.clone(), Vec::new());
+        }
+        self.truth.taken_back.1.extend(rows);
         self.truth.migrations = 0;
     }
 

@@ -1,7 +1,7 @@
 //! Gathers what a decision or a gate is asked about. Looks, never touches.
 
 use super::Stage;
-use crate::gate::{GateFacts, NotesFact, Round};
+use crate::gate::{Baseline, GateFacts, NotesFact, Round};
 use crate::machine::{App, Facts};
 use crate::noun::{Now, Offer};
 use crate::plan::Installed;
@@ -88,11 +88,14 @@ fn way_back(app: &App, stage: &mut Stage<'_, '_>) -> Result<(), String> {
     }
 }
 
-fn baseline(app: &App, stage: &mut Stage<'_, '_>) -> Vec<Finding> {
-    match &app.running {
-        Some(running) if app.wanted_up => ask_all(running, stage.ports),
-        _ => Vec::new(),
-    }
+fn baseline(app: &App, stage: &mut Stage<'_, '_>) -> Baseline {
+    let Some(running) = app.running.as_ref().filter(|_| app.wanted_up) else {
+        return Baseline::default();
+    };
+    let seen = stage.ports.runtime.observe().unwrap_or_default();
+    let by_itself = seen.ended.is_some_and(|ended| ended.by_itself);
+    let about_to_start = seen.running.is_none() && !by_itself;
+    Baseline { about_to_start, findings: ask_all(running, stage.ports) }
 }
 
 /// Asks every probe once.

@@ -199,8 +199,13 @@ impl<'a, 'w> Agent<'a, 'w> {
         let now = &facts.now;
         match (round, passed) {
             (Round::Arm, true) => {
-                let plan =
-                    self.draw(offer, answers, facts.baseline.unwrap_or_default(), now.wall_ms, now);
+                let plan = self.draw(
+                    offer,
+                    answers,
+                    facts.baseline.unwrap_or_default().findings,
+                    now.wall_ms,
+                    now,
+                );
                 self.record(Event::Armed { plan: Box::new(plan) })
             }
             (Round::Volatile, true) => self.record(Event::Cleared),

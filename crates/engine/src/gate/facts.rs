@@ -28,7 +28,16 @@ pub struct GateFacts {
     /// Whether the release to return to is here, whole and unchanged.
     pub way_back: Option<Result<(), String>>,
     /// What the probes said of the running release, before anything was touched.
-    pub baseline: Option<Vec<Finding>>,
+    pub baseline: Option<Baseline>,
+}
+
+/// The running release, asked before anything is touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Baseline {
+    /// It went down with the power or by groundcrew's hand, and is about to be started again.
+    pub about_to_start: bool,
+    /// What its probes said.
+    pub findings: Vec<Finding>,
 }
 
 /// The candidate's release notes, as far as they could be read.

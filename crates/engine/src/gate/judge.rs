@@ -368,11 +368,14 @@ fn way_back(facts: &GateFacts) -> Option<Answer> {
 
 /// UPD-7: a probe that was red before is no evidence against the candidate.
 fn baseline(facts: &GateFacts) -> Option<Answer> {
-    let findings = facts.baseline.as_ref()?;
+    let baseline = facts.baseline.as_ref()?;
+    if baseline.about_to_start {
+        return Some(Answer::defer(GateId::Baseline, "the app is about to be started again", None));
+    }
     let red = |finding: &crate::ports::Finding| {
         finding.failure.as_ref().map(|why| format!("{}: {why}", finding.probe))
     };
-    let red: Vec<String> = findings.iter().filter_map(red).collect();
+    let red: Vec<String> = baseline.findings.iter().filter_map(red).collect();
     if red.is_empty() {
         return Some(Answer::pass(GateId::Baseline));
     }

@@ -8,7 +8,7 @@ mod judge;
 #[cfg(test)]
 mod tests;
 
-pub use facts::{GateFacts, NotesFact};
+pub use facts::{Baseline, GateFacts, NotesFact};
 pub use judge::judge;
 
 use serde::{Deserialize, Serialize};

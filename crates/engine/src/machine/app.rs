@@ -195,6 +195,10 @@ impl App {
             }
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
+                if found.exchanged {
+                    let txn = self.state.update().map(|update| update.plan.txn.clone());
+                    self.last_failed = txn.or(self.last_failed);
+                }
                 if let (true, State::RbStarting(back)) = (found.switched_back, &self.state) {
                     self.running = back.update.plan.from.clone();
                     self.running_txn = Some(back.update.plan.txn.clone());

@@ -3,9 +3,9 @@
 //! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
 //! running and a person is asked. There is no loop.
 
-use super::state::{Back, DataChoice, State, StopReport};
+use super::state::{Back, DataChoice, Latest, State, StopReport};
 use super::{BACK_ATTEMPTS, Event, Step, Unexpected, unexpected};
-use crate::noun::{Fault, Now};
+use crate::noun::{Digest, Fault, Now};
 
 /// Whether the state belongs to the way back.
 pub(super) fn is_back(state: &State) -> bool {
@@ -75,10 +75,17 @@ fn fresh(back: Back) -> Back {
     Back { attempts: 0, stuck_at: None, ..back }
 }
 
+/// No start is known.
+fn nobody() -> Latest {
+    Latest { run: String::new(), digest: Digest(String::new()) }
+}
+
 /// The candidate is down. If somebody ran after the data was (perhaps partly) exchanged, what
 /// lies there is no longer what the snapshot held: it is restored once more.
 fn stopped(mut back: Back, report: &StopReport) -> State {
-    if report.ran && back.exchange_begun {
+    let before = back.latest.replace(report.latest.clone().unwrap_or_else(nobody));
+    let ran_since = before.is_none_or(|before| Some(&before) != back.latest.as_ref());
+    if back.exchange_begun && (report.ran || ran_since) {
         back.restored = false;
         back.exchange_begun = false;
         back.built = Vec::new();

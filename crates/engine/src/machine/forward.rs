@@ -68,7 +68,7 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
             waiting(precopy.update.plan.offer, true, answers.clone(), at.wall_ms)
         }
         (State::Precopying(Precopy { update, copied: true }), Event::Cleared) => {
-            State::Draining(Draining { update, copy: None })
+            State::Draining(Draining { update, copy: None, switched: false })
         }
         (State::Draining(draining), Event::Stopped { report }) => stopped(draining, report, at),
         (
@@ -76,11 +76,10 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
             Event::Snapshotted { snapshot, .. },
         ) => State::Snapshotted(Secured { way_back: way_back(snapshot.as_ref()), update }),
         (State::Stopped(update) | State::Snapshotting(update), Event::RanAgain) => {
-            State::Draining(Draining { update, copy: None })
+            State::Draining(Draining { update, copy: None, switched: false })
         }
-        (State::Snapshotted(secured) | State::Migrating(secured), Event::RanAgain) => {
-            State::Draining(Draining { update: secured.update, copy: Some(secured.way_back) })
-        }
+        (State::Snapshotted(secured), Event::RanAgain) => drain_again(secured, false),
+        (State::Migrating(secured), Event::RanAgain) => drain_again(secured, true),
         (State::Applying(secured), Event::Switched) => {
             if secured.update.plan.to.release.migration.is_some() {
                 State::Migrating(secured)
@@ -105,17 +104,24 @@ fn way_back(snapshot: Option<&SnapshotId>) -> WayBack {
     snapshot.map_or(WayBack::Stateless, |id| WayBack::Snapshot(id.clone()))
 }
 
-/// A copy from before an interruption counts only if nobody ran since.
+/// A copy from before an interruption counts only if nobody ran since. If the old release did,
+/// its data is copied anew; if the candidate did, the data is no longer the old release's.
 fn stopped(draining: Draining, report: &StopReport, at: &Now) -> State {
-    let Draining { mut update, copy } = draining;
-    if update.stop.is_none() || report.ran {
-        update.stop = Some(report.clone());
-    }
+    let Draining { mut update, copy, switched } = draining;
+    let before = update.stop.replace(report.clone());
     update.down_ms.get_or_insert(at.wall_ms);
-    match copy {
-        Some(way_back) if !report.ran => State::Snapshotted(Secured { update, way_back }),
-        _ => State::Stopped(update),
+    let Some(way_back) = copy else { return State::Stopped(update) };
+    if before.is_some_and(|before| before.latest == report.latest) && !report.ran {
+        return State::Snapshotted(Secured { update, way_back });
     }
+    let digest = report.latest.as_ref().map(|latest| &latest.digest);
+    let plan = &update.plan;
+    let by_old = plan.from.as_ref().is_some_and(|from| Some(&from.release.digest) == digest);
+    if switched && !by_old {
+        let why = "the candidate was started by somebody else before it was due".to_owned();
+        return give_up(Secured { update, way_back }, Cause::Host, why);
+    }
+    State::Stopped(update)
 }
 
 /// Probing and watching: the two states that judge the candidate.
@@ -223,6 +229,7 @@ pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
         data,
         built: Vec::new(),
         exchange_begun: false,
+        latest: None,
         set_aside: None,
         restored: false,
         round: 1,
@@ -232,7 +239,7 @@ pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
 }
 
 /// Back from where nothing was switched: the old release is started, or found running.
-pub(super) fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -> State {
+fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -> State {
     State::RbStarting(Back {
         update,
         way_back,
@@ -241,6 +248,7 @@ pub(super) fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why
         data: DataChoice::Untouched,
         built: Vec::new(),
         exchange_begun: false,
+        latest: None,
         set_aside: None,
         restored: false,
         round: 1,
@@ -249,10 +257,16 @@ pub(super) fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why
     })
 }
 
+/// Prove once more that nobody runs; the copy counts only if nobody did.
+fn drain_again(secured: Secured, switched: bool) -> State {
+    let Secured { update, way_back } = secured;
+    State::Draining(Draining { update, copy: Some(way_back), switched })
+}
+
 /// Back from a stop. With a copy the switch may have happened before an interruption; the way
 /// back undoes it or finds it undone.
-fn undrain(draining: Draining, cause: Cause, why: String) -> State {
-    let Draining { update, copy } = draining;
+pub(super) fn undrain(draining: Draining, cause: Cause, why: String) -> State {
+    let Draining { update, copy, .. } = draining;
     match copy {
         Some(way_back) => switch_back(Secured { update, way_back }, cause, why),
         None => abort(update, None, cause, why),
@@ -260,7 +274,7 @@ fn undrain(draining: Draining, cause: Cause, why: String) -> State {
 }
 
 /// Back from a switch whose migration never began: the data is as it was.
-pub(super) fn switch_back(secured: Secured, cause: Cause, why: String) -> State {
+fn switch_back(secured: Secured, cause: Cause, why: String) -> State {
     let mut back = step_back(secured, cause, why);
     back.data = DataChoice::Untouched;
     State::RollbackDecided(back)

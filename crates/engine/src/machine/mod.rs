@@ -51,7 +51,7 @@ pub use app::{App, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
 pub use state::{
-    Back, Cause, DataChoice, Draining, Ending, Precopy, Secured, State, StopReport, TreeId,
+    Back, Cause, DataChoice, Draining, Ending, Latest, Precopy, Secured, State, StopReport, TreeId,
     TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
 };
 

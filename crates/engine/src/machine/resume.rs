@@ -7,7 +7,7 @@
 // A new state must be decided on here, not fall into a wildcard.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use super::state::{Back, Cause, Draining, Secured, State, Update, WayBack};
+use super::state::{Back, Cause, Draining, Secured, State};
 use super::{RESUMES_MAX, Step, Takeover, forward};
 
 /// The state from which a new agent goes on.
@@ -19,18 +19,19 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
         // Nothing was touched: the gates are asked anew.
         State::Armed(update) => State::Staged(update.plan.offer),
         State::Precopying(precopy) => State::Staged(precopy.update.plan.offer),
-        State::Draining(Draining { update, copy }) => prove_stopped(update, copy),
-        State::Stopped(update) | State::Snapshotting(update) => prove_stopped(update, None),
-        State::Snapshotted(secured) | State::Applying(secured) => {
-            prove_stopped(secured.update, Some(secured.way_back))
+        State::Draining(draining) => prove_stopped(draining),
+        State::Stopped(update) | State::Snapshotting(update) => {
+            prove_stopped(Draining { update, copy: None, switched: false })
         }
+        State::Snapshotted(secured) => prove_stopped(with_copy(secured, false)),
+        State::Applying(secured) => prove_stopped(with_copy(secured, true)),
         // How far the command came cannot be observed: it is never run again on touched data.
         State::Migrating(secured) if open == Some(Step::Migrate) => forward::give_up(
             secured,
             Cause::Interrupted,
             "the agent died while the migration ran".to_owned(),
         ),
-        State::Migrating(secured) => prove_stopped(secured.update, Some(secured.way_back)),
+        State::Migrating(secured) => prove_stopped(with_copy(secured, true)),
         // Alive: adopted. Gone with the power: started again. Ended by itself: disproved.
         State::Starting(secured) | State::Probing(secured) => start_again(secured),
         State::Watching(mut watching) => {
@@ -94,19 +95,21 @@ fn went_back(state: &State) -> Option<Back> {
     Some(back.clone())
 }
 
-fn prove_stopped(mut update: Update, copy: Option<WayBack>) -> State {
-    update.resumed = update.resumed.saturating_add(1);
-    if update.resumed >= RESUMES_MAX {
-        let why = format!("{} agents died during this update", update.resumed);
-        return match copy {
-            // The switch may have happened; the way back undoes it and finds the data as it was.
-            Some(way_back) => {
-                forward::switch_back(Secured { update, way_back }, Cause::Interrupted, why)
-            }
-            None => forward::abort(update, None, Cause::Interrupted, why),
-        };
+fn with_copy(secured: Secured, switched: bool) -> Draining {
+    Draining { update: secured.update, copy: Some(secured.way_back), switched }
+}
+
+fn prove_stopped(mut draining: Draining) -> State {
+    let resumed = draining.update.resumed.saturating_add(1);
+    draining.update.resumed = resumed;
+    if resumed < RESUMES_MAX {
+        return State::Draining(draining);
     }
-    State::Draining(Draining { update, copy })
+    forward::undrain(
+        draining,
+        Cause::Interrupted,
+        format!("{resumed} agents died during this update"),
+    )
 }
 
 fn start_again(mut secured: Secured) -> State {

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Answer;
-use crate::noun::{Offer, SnapshotId, VolumeName};
+use crate::noun::{Digest, Offer, SnapshotId, VolumeName};
 use crate::plan::Plan;
 
 /// Where an app stands. The drawing is in the [module](super).
@@ -112,7 +112,7 @@ pub struct Update {
 /// How a stop went.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StopReport {
-    /// A process of the app was found running, or is known to have run since the stop before.
+    /// A process of the app was found running.
     pub ran: bool,
     /// It ended by itself within the grace.
     pub clean: bool,
@@ -121,6 +121,18 @@ pub struct StopReport {
     pub exit_code: Option<i32>,
     /// How long the stop took.
     pub took_ms: u64,
+    /// The latest start of the app before this stop, by whomever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Latest>,
+}
+
+/// Names a start. Another name means that somebody ran since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Latest {
+    /// Different for every start, for ever.
+    pub run: String,
+    /// The release that was started.
+    pub digest: Digest,
 }
 
 /// The state before the stop.
@@ -140,6 +152,9 @@ pub struct Draining {
     /// A complete copy from before an interruption. It counts only if nobody ran since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub copy: Option<WayBack>,
+    /// The switch may have happened before the interruption.
+    #[serde(default)]
+    pub switched: bool,
 }
 
 /// What an update can return to, besides the release.
@@ -276,6 +291,9 @@ pub struct Back {
     pub set_aside: Option<String>,
     /// The data is back.
     pub restored: bool,
+    /// The latest start before the data was brought back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest: Option<Latest>,
     /// How often the restore was begun; names its trees.
     pub round: u32,
     /// Failed attempts of the present step.

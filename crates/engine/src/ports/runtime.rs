@@ -1,6 +1,6 @@
 //! What runs an app: processes under a keeper, containers, units.
 
-use crate::machine::StopReport;
+use crate::machine::{Latest, StopReport};
 use crate::noun::{Digest, Fault, TxnId};
 use crate::plan::Installed;
 
@@ -15,6 +15,8 @@ pub struct Observed {
     pub running: Option<Digest>,
     /// How the latest run ended, if it did.
     pub ended: Option<Ended>,
+    /// The latest start of the app, by whomever.
+    pub latest: Option<Latest>,
     /// The end of its output, oldest line first.
     pub output: Vec<String>,
 }

@@ -93,7 +93,7 @@ impl Snapshots for SimSnapshots {
             exchange_one(&mut world, order, pair)?;
             world.point("exchange, half way");
         }
-        world.take_back();
+        world.take_back(order.txn);
         world.point("exchange is done");
         Ok(Some(format!("failed/{}", order.txn)))
     }

@@ -1,6 +1,6 @@
 //! The runtime of the simulated machine.
 
-use groundcrew_engine::machine::StopReport;
+use groundcrew_engine::machine::{Latest, StopReport};
 use groundcrew_engine::noun::{Digest, Fault};
 use groundcrew_engine::ports::{
     CommandOrder, Ended, Observed, Purpose, Runtime, StartOrder, StopOrder, SwitchOrder,
@@ -28,23 +28,23 @@ impl Runtime for SimRuntime {
             Some(Ended { digest: run.digest.clone(), run: run_name, how, by_itself })
         });
         let place = world.place.clone();
+        let latest = latest(&world);
         Ok(Observed {
             in_place: place.as_ref().map(|(digest, ..)| digest.clone()),
             placed_by: place.map(|(_, txn, back)| (txn, back)),
             running: world.running_digest(),
             ended,
+            latest,
             output: vec!["said something".to_owned()],
         })
     }
 
-    fn stop(&mut self, order: &StopOrder<'_>) -> Result<StopReport, Fault> {
+    fn stop(&mut self, _order: &StopOrder<'_>) -> Result<StopReport, Fault> {
         let mut world = self.0.borrow_mut();
         world.point("stop begins");
         if let Some(fault) = world.failure("stop") {
             return Err(fault);
         }
-        let mark = world.stop_marks.get(order.txn).copied();
-        let behind = mark.is_some_and(|mark| world.runs.len() > mark);
         let running = world.running();
         if running.is_some() && world.busy.is_some() {
             world.violation("a running app was stopped while the host was busy".to_owned());
@@ -57,12 +57,11 @@ impl Runtime for SimRuntime {
             world.tick();
             world.runs[index].1.ended.get_or_insert_with(|| "stopped".to_owned());
         }
-        let runs = world.runs.len();
-        world.stop_marks.insert(order.txn.clone(), runs);
         world.point("stop is done");
         let hides = world.is_seeded(Seeded::StopHidesThatItRan);
-        let ran = (running.is_some() || behind) && !hides;
-        Ok(StopReport { ran, clean: true, exit_code: Some(0), took_ms: 5 })
+        let ran = running.is_some() && !hides;
+        let latest = latest(&world).filter(|_| !hides);
+        Ok(StopReport { ran, clean: true, exit_code: Some(0), took_ms: 5, latest })
     }
 
     fn switch(&mut self, order: &SwitchOrder<'_>) -> Result<(), Fault> {
@@ -122,6 +121,12 @@ impl Runtime for SimRuntime {
             Purpose::Migrate => migrate(&mut world, &order.installed.release.digest),
         }
     }
+}
+
+/// Runs are only ever appended, so their number names the latest.
+fn latest(world: &World) -> Option<Latest> {
+    let (_, run) = world.runs.last()?;
+    Some(Latest { run: world.runs.len().to_string(), digest: run.digest.clone() })
 }
 
 fn check_place(world: &World, digest: &Digest) -> Result<(), Fault> {

@@ -41,6 +41,9 @@ impl Journal for SimJournal {
         world.history.extend(append.closed.cloned());
         world.latest = append.after.clone();
         world.trigger(&name);
+        if let Some(summary) = append.closed {
+            world.trigger(&format!("closed {:?}", summary.ending));
+        }
         world.point(&format!("after {name} is recorded"));
         Ok(())
     }
