@@ -35,6 +35,7 @@ pub use error::{Error, Kind};
 pub use fault::{
     Fault, SYNC_FAULT_ENV, crash_after, crashed, drop_site, inject, step, trace_syncs,
 };
+pub(crate) use remove::{names, open_dir, os_str};
 pub use remove::{remove_file, remove_tree};
 
 /// How deep a directory tree may be that we walk: one open directory per level, and the usual
@@ -81,6 +82,8 @@ sites! {
     Switch = "switch",
     /// An unpacked release.
     Release = "release",
+    /// The directories beside a volume that snapshots and restores are made in.
+    Area = "area",
     /// The files of a snapshot before its manifest is written.
     SnapshotTree = "snapshot-tree",
     /// A snapshot's manifest.
@@ -210,11 +213,23 @@ pub fn sync_dir(path: &Path, site: Site) -> Result<(), Error> {
 
 /// Makes everything durable that was written to the file system of `path` before.
 ///
+/// A write error that somebody else's sync has already been told about is not reported here;
+/// whoever has to know that *all* of a long copy arrived uses [`syncfs_since`].
+///
 /// # Errors
-/// See [`Error::kind`]; a write error that the kernel met since the last call is reported here.
+/// See [`Error::kind`].
 pub fn syncfs(path: &Path, site: Site) -> Result<(), Error> {
-    File::open(path)
-        .and_then(|any| sync(site, || rustix::fs::syncfs(&any)))
+    let any = File::open(path).map_err(|source| Error::path("open", path, source))?;
+    syncfs_since(&any, path, site)
+}
+
+/// As [`syncfs`], on the file system of `any`, a file or directory that was opened before the
+/// first of the writes in question: the kernel reports every write error that it met since then.
+///
+/// # Errors
+/// See [`Error::kind`].
+pub fn syncfs_since(any: &File, path: &Path, site: Site) -> Result<(), Error> {
+    sync(site, || rustix::fs::syncfs(any))
         .map_err(|source| Error::path("sync the file system of", path, source))
 }
 

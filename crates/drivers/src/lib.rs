@@ -1,4 +1,9 @@
 //! The only crate that touches the machine.
+//!
+//! One folder per noun, one file per tool; a driver decides nothing. The promises stand beside the
+//! traits in `groundcrew_engine::ports`.
 
+pub mod bundle;
 pub mod durable;
 pub mod keeper;
+pub mod snapshots;

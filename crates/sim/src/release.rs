@@ -118,9 +118,7 @@ impl SimRelease {
             published_ms: None,
             data_epoch: Some(self.epoch),
             data_compatible_from: self.compatible_from.map(str::to_owned),
-            migration: self
-                .migration
-                .map(|_| Migration { reversible: false, timeout_ms: 60_000 }),
+            migration: self.migration.map(|_| Migration { reversible: false, timeout_ms: 60_000 }),
         }
     }
 }

@@ -126,8 +126,16 @@ pub struct World {
     pub journal_full: Option<bool>,
     /// The engine's own restarts: it starts the release in place when it finds it down.
     pub self_starting: bool,
+    /// The engine's own restarts are switched on at present.
+    pub auto_start: bool,
     /// The mistake that is built in on purpose.
     pub seeded: Option<Seeded>,
+    /// Runs there were when an update stopped the app last.
+    pub stop_marks: BTreeMap<TxnId, usize>,
+    /// What was in place before a switch that is not durable (a built-in mistake).
+    pub undurable_place: Option<Option<(Digest, TxnId, bool)>>,
+    /// Entries at the journal's end that a cut loses (a built-in mistake).
+    pub undurable_entries: usize,
     /// What really happened.
     pub truth: Truth,
     next_ino: u64,
@@ -182,7 +190,11 @@ impl World {
             failing: BTreeMap::new(),
             journal_full: None,
             self_starting: false,
+            auto_start: true,
             seeded: None,
+            stop_marks: BTreeMap::new(),
+            undurable_place: None,
+            undurable_entries: 0,
             truth: Truth::default(),
             next_ino: 100,
         };
@@ -248,7 +260,7 @@ impl World {
 
     /// What runs, writes a row, and may die of itself; an engine may start what is down.
     pub fn tick(&mut self) {
-        if self.running().is_none() && self.self_starting {
+        if self.running().is_none() && self.self_starting && self.auto_start {
             self.start_behind_our_back();
         }
         let Some(index) = self.running() else { return };
@@ -278,6 +290,14 @@ impl World {
     fn start_behind_our_back(&mut self) {
         let Some((digest, ..)) = self.place.clone() else { return };
         let name = format!("engine/{}", self.runs.len());
+        let Some(release) = self.by_digest(&digest) else { return };
+        let want = format!("epoch {}", release.epoch);
+        if self.volumes.values().any(|tree| tree.lines.first() != Some(&want)) {
+            // A real app refuses data that it cannot read.
+            let ended = Some("exit code 1".to_owned());
+            self.runs.push((name, Run { digest, ended, age: 0 }));
+            return;
+        }
         self.begin_run(name, digest);
     }
 
@@ -342,6 +362,15 @@ impl World {
         self.truth.violations.push(what);
     }
 
+    /// The data was brought back: what the candidate wrote is no longer in it.
+    pub fn take_back(&mut self) {
+        let Some((candidate, _, false)) = self.place.clone() else { return };
+        let version = self.by_digest(&candidate).map_or("", |release| release.version);
+        let rows = self.truth.rows.remove(version).unwrap_or_default();
+        self.truth.taken_back.extend(rows);
+        self.truth.migrations = 0;
+    }
+
     /// The power was gone: everything that was not on a disk is lost.
     pub fn reboot(&mut self) {
         self.boots += 1;
@@ -349,10 +378,16 @@ impl World {
         self.elapsed_ms += 60_000;
         self.updating = false;
         self.kill_agent();
+        if let Some(before) = self.undurable_place.take() {
+            self.place = before;
+        }
+        let durable = self.journal.len().saturating_sub(self.undurable_entries);
+        self.journal.truncate(durable);
+        self.undurable_entries = 0;
         for (_, run) in &mut self.runs {
             run.ended.get_or_insert_with(|| "power loss".to_owned());
         }
-        if self.self_starting {
+        if self.self_starting && self.auto_start {
             self.start_behind_our_back();
         }
     }

@@ -7,15 +7,16 @@ use crate::noun::{Now, Offer};
 use crate::plan::Installed;
 use crate::ports::{Busy, ExternalCheck, Finding, Neighbor, Ports};
 
-/// The facts of one decision. What cannot be observed counts as running, because the machine
-/// starts what is down and must never start a second copy.
+/// The facts of one decision.
 pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts {
     let busy = match ports.host.busy() {
         Busy::Clear => None,
         Busy::Busy(reason) => Some(reason),
     };
-    let alive = ports.runtime.observe().map_or(true, |seen| seen.running.is_some());
-    Facts { now: ports.clock.now(), busy, alive, due, may_revive }
+    let seen = ports.runtime.observe();
+    let observed = seen.is_ok();
+    let running = seen.ok().and_then(|seen| seen.running);
+    Facts { now: ports.clock.now(), busy, running, observed, due, may_revive }
 }
 
 /// The facts of one round of gates.

@@ -106,7 +106,14 @@ impl<'a, 'w> Agent<'a, 'w> {
                 let txn = self.app.state.update().map(|update| &update.plan.txn);
                 let back = seen.placed_by.as_ref();
                 let switched_back = back.is_some_and(|(by, back)| *back && Some(by) == txn);
-                Takeover { in_place: seen.in_place, switched_back }
+                let exchanged = match txn {
+                    Some(txn) => self.stage.ports.snapshots.was_exchanged(txn),
+                    None => Ok(false),
+                };
+                match exchanged {
+                    Ok(exchanged) => Takeover { in_place: seen.in_place, switched_back, exchanged },
+                    Err(fault) => return Turn::Frozen(fault.text),
+                }
             }
             Err(fault) => return Turn::Frozen(fault.text),
         };

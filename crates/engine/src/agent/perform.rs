@@ -43,6 +43,7 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
         (Step::Watch, State::Watching(watching)) => {
             return watch(&watching.secured, stage);
         }
+        (Step::WatchStart, State::Watching(watching)) => watch_start(&watching.secured, stage),
         (Step::KeepEvidence, State::RollbackDecided(_)) => Ok(keep_evidence(stage)),
         (Step::RbStop, State::RbStopping(back)) => rb_stop(back, stage),
         (Step::RbBuild, State::RbData(back)) => rb_build(back, stage),
@@ -143,14 +144,14 @@ fn start(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
         return Ok(Event::Started);
     }
     // It ran and ended while no agent looked; a loss of power is not its fault.
-    if let Some(ended) = seen.ended.filter(|ended| ended.digest == to.release.digest)
-        && ended.by_itself
+    let ours = |ended: &Ended| ended.run.as_ref().is_some_and(|(txn, _)| *txn == update.plan.txn);
+    if let Some(ended) = seen.ended.filter(|ended| ended.by_itself && ours(ended))
+        && ended.digest == to.release.digest
     {
         return Err(Fault::candidate(format!("it was started and ended: {}", ended.how)));
     }
     let run = format!("start-{}", update.resumed);
-    let order = StartOrder { installed: to, txn: &update.plan.txn, run: &run };
-    stage.ports.runtime.start(&order)?;
+    launch(to, &update.plan.txn, &run, stage)?;
     Ok(Event::Started)
 }
 
@@ -229,6 +230,7 @@ fn one_round(
 fn open(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
     let to = &update.plan.to;
     hook(to, &update.plan.txn, to.procedure.traffic.open.as_ref(), stage)?;
+    hand_over(to, &update.plan.txn, stage)?;
     stage.ports.host.announce(false)?;
     stage.ports.neighbors.exclude(false);
     Ok(Event::Opened)
@@ -245,28 +247,47 @@ fn watch(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
     }
     let Ok(seen) = stage.ports.runtime.observe() else { return Outcome::Nothing };
     if seen.running.is_none() {
-        return Outcome::Event(Event::Watched { tick: start_again(secured, seen.ended, stage) });
+        let by_itself = seen.ended.as_ref().is_none_or(|ended| ended.by_itself);
+        let how = seen.ended.map_or_else(|| "no process of it runs".to_owned(), |ended| ended.how);
+        let finding = by_itself.then(|| format!("it ended: {how}"));
+        return Outcome::Event(Event::Watched {
+            tick: WatchTick { finding, down: true, by_itself },
+        });
     }
     let failure = plan.probes().iter().find_map(|probe| {
         let finding = stage.ports.probes.ask(probe, &plan.to);
         finding.failure.map(|why| format!("{}: {why}", finding.probe))
     });
-    let tick = WatchTick { finding: failure, restarted: false };
+    let tick = WatchTick { finding: failure, down: false, by_itself: false };
     Outcome::Event(Event::Watched { tick })
 }
 
-/// The app ended under watch. A loss of power is not its fault and is not counted.
-fn start_again(secured: &Secured, ended: Option<Ended>, stage: &mut Stage<'_, '_>) -> WatchTick {
+/// The watched app ended; that is on record already, so it cannot be forgotten.
+fn watch_start(secured: &Secured, stage: &mut Stage<'_, '_>) -> Done {
     let plan = &secured.update.plan;
-    let by_itself = ended.as_ref().is_some_and(|ended| ended.by_itself);
-    let how = ended.map_or_else(|| "no process of it runs".to_owned(), |ended| ended.how);
-    let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
-    let order = StartOrder { installed: &plan.to, txn: &plan.txn, run: &run };
-    let finding = match stage.ports.runtime.start(&order) {
-        Ok(()) => by_itself.then(|| format!("it ended ({how}) and was started again")),
-        Err(fault) => Some(format!("it ended ({how}) and does not start: {fault}")),
-    };
-    WatchTick { finding, restarted: by_itself }
+    if stage.ports.runtime.observe()?.running.as_ref() != Some(&plan.to.release.digest) {
+        let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
+        launch(&plan.to, &plan.txn, &run, stage)?;
+    }
+    hand_over(&plan.to, &plan.txn, stage)?;
+    Ok(Event::Started)
+}
+
+fn launch(
+    installed: &Installed,
+    txn: &TxnId,
+    run: &str,
+    stage: &mut Stage<'_, '_>,
+) -> Result<(), Fault> {
+    let order = StartOrder { installed, txn, run, attended: true };
+    stage.ports.runtime.start(&order)
+}
+
+/// The update is over for the app: an engine may care for it again.
+fn hand_over(installed: &Installed, txn: &TxnId, stage: &mut Stage<'_, '_>) -> Result<(), Fault> {
+    let run = format!("care-{}", TxnId::at(&stage.ports.clock.now()));
+    let order = StartOrder { installed, txn, run: &run, attended: false };
+    stage.ports.runtime.start(&order)
 }
 
 /// What cannot be observed is missing from the evidence; it never keeps an app down.
@@ -336,8 +357,7 @@ fn rb_start(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
         return Ok(Event::RbStarted);
     }
     let run = format!("back-{}-{}-{}", back.round, back.attempts, back.update.resumed);
-    let order = StartOrder { installed: from, txn: &plan.txn, run: &run };
-    stage.ports.runtime.start(&order)?;
+    launch(from, &plan.txn, &run, stage)?;
     Ok(Event::RbStarted)
 }
 
@@ -350,7 +370,7 @@ fn revive(app: &App, stage: &mut Stage<'_, '_>) -> Event {
     let adopted = TxnId("adopted".to_owned());
     let txn = app.running_txn.as_ref().unwrap_or(&adopted);
     let run = format!("again-{}", TxnId::at(&stage.ports.clock.now()));
-    let order = StartOrder { installed, txn, run: &run };
+    let order = StartOrder { installed, txn, run: &run, attended: false };
     let failure = stage.ports.runtime.start(&order).err().map(|fault| fault.text);
     Event::Revived { ended, failure }
 }
@@ -362,6 +382,7 @@ fn close(app: &App, stage: &mut Stage<'_, '_>) -> Done {
         let plan = &back.update.plan;
         if let Some(from) = &plan.from {
             hook(from, &plan.txn, from.procedure.traffic.open.as_ref(), stage)?;
+            hand_over(from, &plan.txn, stage)?;
         }
         if ending == Ending::RolledBack {
             write_post_mortem(back, stage)?;

@@ -150,6 +150,13 @@ impl Answer {
         matches!(self.verdict, Verdict::Pass { .. })
     }
 
+    /// It is a verdict on what was tried, not a question: asking again cannot change it. It ends
+    /// with another candidate or with `groundcrew unblock`.
+    #[must_use]
+    pub fn stands(&self) -> bool {
+        self.holds() && matches!(self.gate, GateId::Source | GateId::Retry)
+    }
+
     /// It wants a person.
     #[must_use]
     pub fn holds(&self) -> bool {

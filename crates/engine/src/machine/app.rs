@@ -41,6 +41,9 @@ pub struct App {
     pub approved: Vec<Digest>,
     /// The one version or digest to stay at.
     pub pin: Option<String>,
+    /// The latest update whose data was set aside; it is kept for the post-mortem.
+    #[serde(default)]
+    pub last_failed: Option<TxnId>,
     /// A person stopped all updates.
     pub paused: bool,
     /// The app should run.
@@ -69,6 +72,7 @@ impl Default for App {
             retained: Vec::new(),
             approved: Vec::new(),
             pin: None,
+            last_failed: None,
             paused: false,
             wanted_up: true,
             retries: None,
@@ -191,6 +195,10 @@ impl App {
             }
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
+                if let (true, State::RbStarting(back)) = (found.switched_back, &self.state) {
+                    self.running = back.update.plan.from.clone();
+                    self.running_txn = Some(back.update.plan.txn.clone());
+                }
                 return Ok(self);
             }
             event if self.wish(event, &entry.at)? => return Ok(self),
@@ -376,6 +384,9 @@ impl App {
     /// Where a candidate goes whose update went back: nowhere, or to another try.
     fn close_back(&mut self, back: &Back, at: &Now) -> State {
         let offer = back.update.plan.offer.clone();
+        if back.set_aside.is_some() {
+            self.last_failed = Some(back.update.plan.txn.clone());
+        }
         match back.cause {
             Cause::Candidate | Cause::Operator => {
                 self.approved.retain(|digest| *digest != offer.release.digest);

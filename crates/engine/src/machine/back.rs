@@ -60,6 +60,10 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             back.stuck_at = Some(format!("the old release is not well either: {finding}"));
             State::Stuck(back)
         }
+        (
+            State::RbData(back) | State::RbSwitch(back) | State::RbStarting(back),
+            Event::RanAgain,
+        ) => State::RbStopping(fresh(back)),
         (state, Event::Failed { step, fault }) => failed(state, *step, fault, event)?,
         // A step back needs no durable record; it goes on as it is.
         (state, Event::JournalLost { .. }) => state,
@@ -118,7 +122,8 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
     Ok(wrap(back))
 }
 
-/// A person took the cause away: the way back is walked again from the stop.
+/// A person took the cause away: a held candidate is judged anew, a way back that was stuck is
+/// walked again from the stop.
 pub(super) fn unblock(state: State) -> State {
     match state {
         State::Stuck(back) => {
@@ -126,6 +131,7 @@ pub(super) fn unblock(state: State) -> State {
             let round = back.round.saturating_add(1);
             State::RbStopping(Back { round, built: Vec::new(), ..fresh(back) })
         }
+        State::Held(wait) => State::Detected(wait.offer),
         state => state,
     }
 }

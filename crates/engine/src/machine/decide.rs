@@ -5,8 +5,9 @@
 
 use super::state::{Precopy, State};
 use super::{App, Event, Step};
-use crate::gate::Round;
-use crate::noun::Now;
+use crate::gate::{Answer, Round};
+use crate::noun::{Digest, Now};
+use crate::plan::Installed;
 
 /// What is the case right now; gathered before every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,8 +16,10 @@ pub struct Facts {
     pub now: Now,
     /// The host is busy, and what the flag says.
     pub busy: Option<String>,
-    /// A process of the app runs.
-    pub alive: bool,
+    /// The release of which a process runs.
+    pub running: Option<Digest>,
+    /// Whether that could be observed at all.
+    pub observed: bool,
     /// A waiting candidate should be judged again: a poll is due, or a person said something.
     pub due: bool,
     /// An app that ended may be started again (its pause between restarts is over).
@@ -49,6 +52,16 @@ impl App {
             State::Precopying(Precopy { copied: false, .. }) => Action::Do(Step::Precopy),
             State::Precopying(_) => Action::Judge(Round::Volatile),
             State::Draining(_) => unless_busy(facts, Step::Stop),
+            State::Stopped(_)
+            | State::Snapshotting(_)
+            | State::Snapshotted(_)
+            | State::Migrating(_)
+            | State::RbData(_)
+            | State::RbSwitch(_)
+                if facts.running.is_some() =>
+            {
+                Action::Record(Event::RanAgain)
+            }
             State::Stopped(_) | State::Snapshotting(_) => unless_busy(facts, Step::Snapshot),
             State::Snapshotted(_) => unless_busy(facts, Step::Switch),
             State::Applying(_) => Action::Do(Step::Switch),
@@ -56,16 +69,20 @@ impl App {
             State::Starting(_) => Action::Do(Step::Start),
             State::Probing(_) => Action::Do(Step::Prove),
             State::Accepted(_) => Action::Do(Step::Open),
+            State::Watching(watching) if watching.seen.down => Action::Do(Step::WatchStart),
             State::Watching(_) => Action::Do(Step::Watch),
             State::RollbackDecided(_) => Action::Do(Step::KeepEvidence),
             // Busy forbids stopping what runs, never starting what is down.
-            State::RbStopping(_) if facts.busy.is_some() && facts.alive => {
+            State::RbStopping(_) if facts.busy.is_some() && facts.maybe_runs() => {
                 Action::Wait("busy: a running candidate is not stopped; it goes back when clear")
             }
             State::RbStopping(_) => Action::Do(Step::RbStop),
             State::RbData(back) if back.built.is_empty() => Action::Do(Step::RbBuild),
             State::RbData(_) => Action::Do(Step::RbExchange),
             State::RbSwitch(_) => Action::Do(Step::RbSwitch),
+            State::RbStarting(back) if facts.runs_another(back.update.plan.from.as_ref()) => {
+                Action::Record(Event::RanAgain)
+            }
             State::RbStarting(_) => Action::Do(Step::RbStart),
             State::RbProbing(_) => Action::Do(Step::RbProve),
             State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
@@ -76,18 +93,34 @@ impl App {
     }
 
     fn at_rest(&self, facts: &Facts) -> Action {
-        if self.wanted_up && self.running.is_some() && !facts.alive && facts.may_revive {
+        if self.wanted_up && self.running.is_some() && !facts.maybe_runs() && facts.may_revive {
             return Action::Do(Step::Revive);
         }
         let (State::Held(wait) | State::Deferred(wait)) = &self.state else {
             return Action::Wait("nothing is offered");
         };
+        if wait.answers.iter().any(Answer::stands) {
+            return Action::Wait("held until a person acts or the candidate changes");
+        }
         let paused = wait.not_before_ms.is_some_and(|ms| self.uptime.at(&facts.now) < ms);
         match (facts.due && !paused, wait.staged) {
             (true, true) => Action::Judge(Round::Arm),
             (true, false) => Action::Judge(Round::Candidate),
             (false, _) => Action::Wait("a gate says not now"),
         }
+    }
+}
+
+impl Facts {
+    /// A process of the app runs, or may run for all that is known.
+    fn maybe_runs(&self) -> bool {
+        self.running.is_some() || !self.observed
+    }
+
+    /// A process of another release than this one runs.
+    fn runs_another(&self, than: Option<&Installed>) -> bool {
+        let than = than.map(|installed| &installed.release.digest);
+        self.running.is_some() && self.running.as_ref() != than
     }
 }
 

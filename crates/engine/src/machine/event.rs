@@ -45,6 +45,8 @@ pub enum Step {
     Open,
     /// One round of the watch.
     Watch,
+    /// Start the watched app again after it ended.
+    WatchStart,
     /// Keep what a person needs to understand the failure.
     KeepEvidence,
     /// Stop the candidate.
@@ -80,8 +82,11 @@ impl Step {
 pub struct Takeover {
     /// The release that is in place, and whether this update put it *back* there.
     pub in_place: Option<Digest>,
-    /// This very update has already switched back: an agent without a journal did so.
+    /// This very update has already switched back.
     pub switched_back: bool,
+    /// This very update has begun to bring the old data back.
+    #[serde(default)]
+    pub exchanged: bool,
 }
 
 /// One round of a watch.
@@ -89,8 +94,10 @@ pub struct Takeover {
 pub struct WatchTick {
     /// `None`: all probes passed.
     pub finding: Option<String>,
-    /// The app had ended and was started again.
-    pub restarted: bool,
+    /// No process of the app runs; it is to be started again.
+    pub down: bool,
+    /// It ended by itself, not with the power.
+    pub by_itself: bool,
 }
 
 /// Something that happened.
@@ -150,6 +157,8 @@ pub enum Event {
         /// What the flag says.
         reason: String,
     },
+    /// Somebody started the app that was proven to be down.
+    RanAgain,
     /// The app is down.
     Stopped {
         /// How.

@@ -4,7 +4,10 @@ use super::state::{
     Back, Cause, DataChoice, Draining, Precopy, Secured, State, StopReport, Unproven, Update,
     WatchSeen, Watching, WayBack,
 };
-use super::{Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected, waiting};
+use super::{
+    CLEAN_AFTER_BOOT_MS, Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected,
+    waiting,
+};
 use crate::gate::{Answer, Round};
 use crate::noun::{Fault, FaultKind, Now, SnapshotId};
 use crate::plan::{OnDegraded, Plan};
@@ -72,6 +75,12 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
             State::Stopped(update) | State::Snapshotting(update),
             Event::Snapshotted { snapshot, .. },
         ) => State::Snapshotted(Secured { way_back: way_back(snapshot.as_ref()), update }),
+        (State::Stopped(update) | State::Snapshotting(update), Event::RanAgain) => {
+            State::Draining(Draining { update, copy: None })
+        }
+        (State::Snapshotted(secured) | State::Migrating(secured), Event::RanAgain) => {
+            State::Draining(Draining { update: secured.update, copy: Some(secured.way_back) })
+        }
         (State::Applying(secured), Event::Switched) => {
             if secured.update.plan.to.release.migration.is_some() {
                 State::Migrating(secured)
@@ -120,6 +129,10 @@ fn judge(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
             give_up(secured, Cause::Candidate, finding.clone())
         }
         (State::Watching(watching), Event::Watched { tick }) => watched(watching, tick, at),
+        (State::Watching(mut watching), Event::Started) => {
+            watching.seen.down = false;
+            State::Watching(watching)
+        }
         (state, event) => return Err(unexpected(&state, event)),
     })
 }
@@ -128,22 +141,7 @@ fn judge(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
 fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
     let spec = watching.secured.update.plan.to.procedure.watch.clone();
     let seen = &mut watching.seen;
-    if let Some((boot, before_ms)) = &seen.last
-        && *boot == at.boot
-    {
-        let passed = at.uptime_ms.saturating_sub(*before_ms);
-        seen.elapsed_ms = seen.elapsed_ms.saturating_add(passed);
-    }
-    seen.last = Some((at.boot.clone(), at.uptime_ms));
-    seen.ticks = seen.ticks.saturating_add(1);
-    seen.restarts = seen.restarts.saturating_add(u32::from(tick.restarted));
-    if let Some(finding) = &tick.finding {
-        seen.failed = seen.failed.saturating_add(1);
-        seen.failed_in_row = seen.failed_in_row.saturating_add(1);
-        seen.finding = Some(finding.clone());
-    } else {
-        seen.failed_in_row = 0;
-    }
+    count(seen, tick, at);
     let finding = seen.finding.clone().unwrap_or_default();
     if seen.restarts >= WATCH_RESTARTS_MAX {
         let why = format!("ended {} times within its watch; {finding}", seen.restarts);
@@ -153,7 +151,9 @@ fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
         let why = format!("{} probe rounds failed in a row: {finding}", seen.failed_in_row);
         return degraded(watching.secured, spec.on_degraded, why);
     }
-    if seen.elapsed_ms >= spec.window_ms && seen.failed_in_row == 0 {
+    let clean_ms = spec.window_ms.min(CLEAN_AFTER_BOOT_MS);
+    let long_enough = seen.elapsed_ms >= spec.window_ms && seen.since_boot_ms >= clean_ms;
+    if long_enough && seen.failed_in_row == 0 {
         return State::Proven(watching.secured);
     }
     if seen.elapsed_ms >= spec.window_ms.saturating_mul(2) {
@@ -161,6 +161,36 @@ fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
         return State::Unproven(Unproven { secured: watching.secured, why });
     }
     State::Watching(watching)
+}
+
+/// Time counts only between two ticks of one boot; a release that ended by itself must serve a
+/// whole window from then on.
+fn count(seen: &mut WatchSeen, tick: &WatchTick, at: &Now) {
+    match &seen.last {
+        Some((boot, before_ms)) if *boot == at.boot => {
+            let passed = at.uptime_ms.saturating_sub(*before_ms);
+            seen.elapsed_ms = seen.elapsed_ms.saturating_add(passed);
+            seen.since_boot_ms = seen.since_boot_ms.saturating_add(passed);
+        }
+        Some(_) | None if seen.boot.as_ref() != Some(&at.boot) => seen.since_boot_ms = 0,
+        Some(_) | None => {}
+    }
+    seen.boot = Some(at.boot.clone());
+    seen.last = Some((at.boot.clone(), at.uptime_ms));
+    seen.ticks = seen.ticks.saturating_add(1);
+    seen.down = tick.down;
+    if tick.by_itself {
+        seen.restarts = seen.restarts.saturating_add(1);
+        seen.elapsed_ms = 0;
+    }
+    match &tick.finding {
+        Some(finding) => {
+            seen.failed = seen.failed.saturating_add(1);
+            seen.failed_in_row = seen.failed_in_row.saturating_add(1);
+            seen.finding = Some(finding.clone());
+        }
+        None => seen.failed_in_row = 0,
+    }
 }
 
 fn degraded(secured: Secured, on_degraded: OnDegraded, why: String) -> State {
@@ -219,6 +249,16 @@ pub(super) fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why
     })
 }
 
+/// Back from a stop. With a copy the switch may have happened before an interruption; the way
+/// back undoes it or finds it undone.
+fn undrain(draining: Draining, cause: Cause, why: String) -> State {
+    let Draining { update, copy } = draining;
+    match copy {
+        Some(way_back) => switch_back(Secured { update, way_back }, cause, why),
+        None => abort(update, None, cause, why),
+    }
+}
+
 /// Back from a switch whose migration never began: the data is as it was.
 pub(super) fn switch_back(secured: Secured, cause: Cause, why: String) -> State {
     let mut back = step_back(secured, cause, why);
@@ -233,9 +273,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
         FaultKind::Host | FaultKind::Elsewhere => Cause::Host,
     };
     Ok(match (state, step) {
-        (State::Draining(draining), Step::Stop) => {
-            abort(draining.update, draining.copy, Cause::Host, why)
-        }
+        (State::Draining(draining), Step::Stop) => undrain(draining, Cause::Host, why),
         (State::Stopped(update) | State::Snapshotting(update), Step::Snapshot) => {
             abort(update, None, Cause::Host, why)
         }
@@ -244,6 +282,10 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
         | (State::Starting(secured), Step::Start)
         | (State::Probing(secured), Step::Prove)
         | (State::Accepted(secured), Step::Open) => give_up(secured, cause, why),
+        (State::Watching(watching), Step::WatchStart) => {
+            let on_degraded = watching.secured.update.plan.to.procedure.watch.on_degraded;
+            degraded(watching.secured, on_degraded, format!("it ended and does not start: {why}"))
+        }
         (state @ (State::Proven(_) | State::Unproven(_)), Step::Close) => state,
         (state, _) => return Err(unexpected(&state, event)),
     })
@@ -252,7 +294,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
 fn busy_again(state: State, reason: &str, event: &Event) -> Result<State, Unexpected> {
     let why = reason.to_owned();
     Ok(match state {
-        State::Draining(draining) => abort(draining.update, draining.copy, Cause::Busy, why),
+        State::Draining(draining) => undrain(draining, Cause::Busy, why),
         State::Stopped(update) | State::Snapshotting(update) => {
             abort(update, None, Cause::Busy, why)
         }
@@ -267,7 +309,7 @@ fn busy_again(state: State, reason: &str, event: &Event) -> Result<State, Unexpe
 fn journal_lost(state: State, reason: &str, event: &Event) -> Result<State, Unexpected> {
     let why = format!("the journal cannot be written: {reason}");
     Ok(match state {
-        State::Draining(draining) => abort(draining.update, draining.copy, Cause::Host, why),
+        State::Draining(draining) => undrain(draining, Cause::Host, why),
         State::Stopped(update) | State::Snapshotting(update) => {
             abort(update, None, Cause::Host, why)
         }

@@ -66,6 +66,8 @@ pub const RESUMES_MAX: u32 = 12;
 pub const RETRIES_MAX: u32 = 3;
 /// Restarts of the app within one watch that make it degraded.
 pub const WATCH_RESTARTS_MAX: u32 = 2;
+/// After a reboot at least so much of the window is watched again (WCH-16).
+pub const CLEAN_AFTER_BOOT_MS: u64 = 120_000;
 
 /// An event that its state has no use for.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,8 +12,8 @@ use super::{RESUMES_MAX, Step, Takeover, forward};
 
 /// The state from which a new agent goes on.
 pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> State {
-    if let Some(secured) = switched_back(&state, found) {
-        return already_back(secured);
+    if let Some(back) = unrecorded(&state, found) {
+        return back;
     }
     match state {
         // Nothing was touched: the gates are asked anew.
@@ -59,24 +59,39 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
     }
 }
 
-/// An agent whose journal could not be written has gone back already and died before it could
-/// record it. What lies on the machine says so.
-fn switched_back(state: &State, found: &Takeover) -> Option<Secured> {
-    let (State::Applying(secured)
+/// An agent whose journal could not be written may have gone back further than the journal says.
+/// What lies on the machine tells.
+fn unrecorded(state: &State, found: &Takeover) -> Option<State> {
+    if !found.switched_back && !found.exchanged {
+        return None;
+    }
+    let back = went_back(state)?;
+    // The data goes back before the release does, so a release that is back has its data.
+    if found.switched_back {
+        return Some(State::RbStarting(Back { restored: true, exchange_begun: true, ..back }));
+    }
+    // The old data lies there, in part or in whole, and nobody may run on it but the old release.
+    Some(State::RbStopping(Back { exchange_begun: true, ..back }))
+}
+
+fn went_back(state: &State) -> Option<Back> {
+    if let State::Applying(secured)
     | State::Migrating(secured)
     | State::Starting(secured)
     | State::Probing(secured)
-    | State::Accepted(secured)) = state
+    | State::Accepted(secured) = state
+    {
+        let why = "went back while the journal could not be written".to_owned();
+        return Some(forward::step_back(secured.clone(), Cause::Host, why));
+    }
+    let (State::RollbackDecided(back)
+    | State::RbStopping(back)
+    | State::RbData(back)
+    | State::RbSwitch(back)) = state
     else {
         return None;
     };
-    found.switched_back.then(|| secured.clone())
-}
-
-fn already_back(secured: Secured) -> State {
-    let why = "went back while the journal could not be written".to_owned();
-    let back = forward::step_back(secured, Cause::Host, why);
-    State::RbStarting(Back { restored: true, exchange_begun: true, ..back })
+    Some(back.clone())
 }
 
 fn prove_stopped(mut update: Update, copy: Option<WayBack>) -> State {

@@ -173,8 +173,11 @@ pub struct Watching {
 /// The counters of a watch. Its time is accumulated uptime (WCH-16).
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WatchSeen {
-    /// Watched so far.
+    /// Watched so far; begins anew when the app ends by itself.
     pub elapsed_ms: u64,
+    /// Watched since this boot.
+    #[serde(default)]
+    pub since_boot_ms: u64,
     /// Probe rounds.
     pub ticks: u32,
     /// Rounds that failed.
@@ -183,6 +186,12 @@ pub struct WatchSeen {
     pub failed_in_row: u32,
     /// How often the app ended and was started again.
     pub restarts: u32,
+    /// The app ended and is to be started again.
+    #[serde(default)]
+    pub down: bool,
+    /// The boot of the latest tick.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot: Option<crate::noun::BootId>,
     /// Uptime clock of the latest tick and its boot; `None` after an interruption, whose gap is
     /// not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -300,13 +309,17 @@ pub struct TreePair {
     pub restored: Option<TreeId>,
 }
 
-/// Names a directory by device and inode.
+/// Names a directory by device, inode and birth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TreeId {
     /// Device number.
     pub dev: u64,
     /// Inode number.
     pub ino: u64,
+    /// When it was made (seconds, nanoseconds), where the file system says so: a device number may
+    /// change over a reboot and an inode number may be used again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub born: Option<(i64, u32)>,
 }
 
 impl State {

@@ -24,6 +24,8 @@ pub struct Observed {
 pub struct Ended {
     /// The release that ran.
     pub digest: Digest,
+    /// The update that started it and the name of the start; `None`: groundcrew did not.
+    pub run: Option<(TxnId, String)>,
     /// Code or signal, for people.
     pub how: String,
     /// Neither groundcrew nor a loss of power ended it.
@@ -59,6 +61,9 @@ pub struct StartOrder<'a> {
     pub txn: &'a TxnId,
     /// Names this start within the update. The same name is never started twice.
     pub run: &'a str,
+    /// The update is open: nothing but groundcrew may start the app again. Without it an engine
+    /// with restarts of its own gets the app back into its care.
+    pub attended: bool,
 }
 
 /// Why a command of a release is run.
@@ -110,8 +115,8 @@ pub trait Runtime {
     /// still is, or the new one is whole.
     fn switch(&mut self, order: &SwitchOrder<'_>) -> Result<(), Fault>;
 
-    /// Starts the release in place. A process of this very run is alive: adopted. This run was
-    /// started before and ended: an error. On return the run is recorded durably, and from the
+    /// Starts the release in place. The release in place runs already: left alone, and handed
+    /// over where `attended` is false. This run was started before and ended: an error. On return the run is recorded durably, and from the
     /// moment a process exists [`Runtime::observe`] sees it, whatever becomes of the caller. Never
     /// makes a second copy: anything else of the app found running is an error.
     ///

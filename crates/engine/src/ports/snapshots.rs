@@ -77,12 +77,13 @@ pub trait Snapshots {
         pairs: &[TreePair],
     ) -> Result<Option<String>, Fault>;
 
-    /// The complete copies that exist, oldest first.
+    /// Whether an exchange of this update was begun: data of it was set aside. It is how a new
+    /// agent finds out about a way back that could not be recorded.
     ///
     /// # Errors
     ///
-    /// They could not be listed; the caller removes nothing.
-    fn list(&mut self) -> Result<Vec<SnapshotId>, Fault>;
+    /// It cannot be told; the caller touches nothing.
+    fn was_exchanged(&mut self, txn: &TxnId) -> Result<bool, Fault>;
 
     /// Removes copies, restore trees and failed data that are not in the set, and whatever an
     /// interrupted copy left. Returns what was removed, for the record.

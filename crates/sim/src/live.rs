@@ -1,0 +1,313 @@
+//! Lives a story: boots an agent on the machine and turns until nothing moves any more.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+
+use groundcrew_engine::agent::{Agent, Look, Turn};
+use groundcrew_engine::machine::{App, Event, LastGood, Merit, State, WayBack};
+use groundcrew_engine::notes::{DEFAULT_MARKERS, Markers};
+use groundcrew_engine::noun::{AppName, ConfigHash, SnapshotId};
+use groundcrew_engine::plan::{
+    Installed, Probe, ProbeKind, Procedure, ProveSpec, StopSpec, Traffic, Volume, WatchSpec,
+};
+use groundcrew_engine::policy::{Downgrades, Policy, Profile};
+use groundcrew_engine::ports::{ExternalCheck, Silent};
+use groundcrew_engine::version::VersionForm;
+
+use crate::ports::SimPorts;
+use crate::seeded::Seeded;
+use crate::story::{Story, Wish};
+use crate::world::{Cut, Shared, World};
+
+/// Turns after which a story counts as one that never ends.
+const TURNS_MAX: u32 = 3_000;
+/// Pause between two looks.
+const POLL_MS: u64 = 60_000;
+/// Quiet polls after which a story is over.
+const QUIET_POLLS: u32 = 3;
+/// Polls that a candidate may wait for its next try.
+const DEFERRED_POLLS: u32 = 60;
+
+/// The machine at the beginning of a story.
+#[must_use]
+pub fn begin(story: &Story) -> World {
+    let mut world = World::new(story.releases.clone(), story.volumes);
+    world.channel = Some(world.by_version(story.channel).digest());
+    world.triggers.clone_from(&story.triggers);
+    for (effect, times, fault) in &story.failing {
+        world.failing.insert(effect, (*times, fault.clone()));
+    }
+    if let Some(version) = story.installed {
+        world.install_by_hand(version);
+    }
+    world.self_starting = story.self_starting;
+    world
+}
+
+/// The settings of a story's app.
+#[must_use]
+pub fn policy(story: &Story) -> Policy {
+    Policy {
+        app: AppName::from("forge"),
+        profile: Profile::Server,
+        mode: story.mode,
+        config: ConfigHash::from("c1"),
+        procedure: procedure(story),
+        version_form: VersionForm::Plain,
+        downgrades: Downgrades::Hold,
+        notes_required: false,
+        markers: Markers::new(DEFAULT_MARKERS),
+        windows: None,
+        external: vec![ExternalCheck {
+            name: "ci".to_owned(),
+            command: Some(vec!["ci-green".to_owned()]),
+            url: None,
+            timeout_ms: 1_000,
+            about: std::collections::BTreeMap::new(),
+        }],
+        after: vec!["tiles".to_owned()],
+        group: "default".to_owned(),
+        min_age_ms: 0,
+        retain_ms: 7 * 86_400_000,
+        keep_way_backs: 1,
+    }
+}
+
+fn procedure(story: &Story) -> Procedure {
+    let volume = |number| {
+        let name = format!("v{number}");
+        (name.as_str().into(), Volume { path: name })
+    };
+    let probe = Probe {
+        name: "health".into(),
+        kind: ProbeKind::Tcp { address: "127.0.0.1:1".to_owned() },
+        timeout_ms: 1_000,
+    };
+    let command = |word: &str| Some(vec![word.to_owned()]);
+    Procedure {
+        stop: StopSpec { before: command("checkpoint"), ..StopSpec::default() },
+        probes: vec![probe],
+        prove: ProveSpec {
+            start_within_ms: 5_000,
+            startup_interval_ms: 1_000,
+            interval_ms: 1_000,
+            passes: 2,
+            failures: 2,
+            stable_for_ms: 2_000,
+            progress_file: None,
+        },
+        volumes: (0..story.volumes).map(volume).collect(),
+        traffic: Traffic { open: command("open"), close: command("close") },
+        watch: WatchSpec {
+            window_ms: 60_000,
+            interval_ms: 5_000,
+            failures: 4,
+            on_degraded: story.on_degraded,
+        },
+        launch: serde_json::Value::Null,
+    }
+}
+
+/// The app as a new agent finds it in the journal.
+///
+/// # Panics
+///
+/// The journal does not fold: a violation of its own, which ends the run.
+#[must_use]
+pub fn load(world: &Shared) -> App {
+    let mut world = world.borrow_mut();
+    let mut app = App::default();
+    for entry in world.journal.clone() {
+        match app.clone().apply(&entry) {
+            Ok(next) => app = next,
+            Err(unexpected) => {
+                world.violation(format!("the journal does not fold: {unexpected}"));
+                panic_any(Cut);
+            }
+        }
+    }
+    make_mistake(&world, &mut app);
+    app
+}
+
+/// The mistakes that an engine could make when it takes over.
+fn make_mistake(world: &World, app: &mut App) {
+    match world.seeded {
+        Some(Seeded::KnownBadIsForgotten) => app.known_bad.clear(),
+        Some(Seeded::MigrationIsRunAgain) => app.intent = None,
+        Some(Seeded::LastGoodMovesEarly) => {
+            if let (State::Watching(_), Some(installed)) = (&app.state, app.running.clone()) {
+                app.last_good = Some(LastGood { installed, merit: Merit::Proven, since_ms: 0 });
+            }
+        }
+        Some(Seeded::WayBackIsAnothers) => match &mut app.state {
+            State::Probing(secured) | State::Starting(secured) | State::Applying(secured) => {
+                secured.way_back = WayBack::Snapshot(SnapshotId::from("another"));
+            }
+            _ => {}
+        },
+        _ => {}
+    }
+}
+
+/// Boots an agent and lives until nothing moves, or until the power goes (`None`).
+///
+/// # Panics
+///
+/// On a real panic of the engine.
+pub fn live(world: &Shared, story: &Story, fuse: Option<u64>) -> Option<App> {
+    world.borrow_mut().fuse = fuse;
+    let lived = catch_unwind(AssertUnwindSafe(|| turns(world, story)));
+    match lived {
+        Ok(app) => Some(app),
+        Err(cause) if cause.is::<Cut>() => None,
+        Err(cause) => std::panic::resume_unwind(cause),
+    }
+}
+
+fn turns(world: &Shared, story: &Story) -> App {
+    let policy = policy(story);
+    let mut ports = SimPorts::new(world);
+    let mut ports = ports.compose();
+    let mut silent = Silent;
+    let app = load(world);
+    let mut agent = Agent::new(&policy, app, &mut ports, &mut silent);
+    if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
+        agent.resume();
+    }
+    adopt(world, &policy, &mut agent);
+    let mut life =
+        Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
+    for _ in 0..TURNS_MAX {
+        let turn = agent.turn(life.due, true);
+        life.due = false;
+        life.tidy(&mut agent);
+        let goes_on = match turn {
+            Turn::Progress => {
+                life.quiet = 0;
+                true
+            }
+            Turn::Rest(_) => life.rest(&mut agent),
+            Turn::Frozen(why) => life.freeze(&why),
+            Turn::Shutdown => true,
+        };
+        if !goes_on {
+            drop(agent.tidy());
+            return agent.app().clone();
+        }
+    }
+    let state = agent.app().state.name();
+    world.borrow_mut().violation(format!("the story never ends; it is in {state}"));
+    agent.app().clone()
+}
+
+/// A person installed the app before groundcrew came: it is taken as it is.
+fn adopt(world: &Shared, policy: &Policy, agent: &mut Agent<'_, '_>) {
+    let found = {
+        let world = world.borrow();
+        let placed = world.place.as_ref().map(|(digest, ..)| digest.clone());
+        let placed = placed.filter(|_| world.journal.is_empty());
+        placed.and_then(|digest| world.by_digest(&digest))
+    };
+    if let Some(found) = found {
+        let installed = Installed {
+            release: found.release(),
+            config: policy.config.clone(),
+            procedure: policy.procedure.clone(),
+        };
+        agent.tell(Event::Adopted { installed: Box::new(installed) });
+    }
+}
+
+/// The outer loop of a real agent, and the person beside the machine.
+struct Life<'s> {
+    world: &'s Shared,
+    story: &'s Story,
+    quiet: u32,
+    due: bool,
+    closed: usize,
+}
+
+impl Life<'_> {
+    /// Nothing to do: a person may act, time passes, the source is asked. False: the story is over.
+    fn rest(&mut self, agent: &mut Agent<'_, '_>) -> bool {
+        if self.wish(agent) {
+            self.quiet = 0;
+            self.due = true;
+            return true;
+        }
+        self.world.borrow_mut().pass(POLL_MS);
+        self.due = true;
+        if matches!(agent.look(false), Ok(Look::News)) {
+            self.quiet = 0;
+            return true;
+        }
+        self.quiet += 1;
+        // A flight ends some time.
+        if self.quiet == 2 {
+            self.world.borrow_mut().busy = None;
+        }
+        let waits = matches!(agent.app().state, State::Deferred(_));
+        self.quiet < if waits { DEFERRED_POLLS } else { QUIET_POLLS }
+    }
+
+    /// The journal cannot be written: some time somebody makes room.
+    fn freeze(&mut self, why: &str) -> bool {
+        self.world.borrow_mut().pass(POLL_MS);
+        self.quiet += 1;
+        if self.quiet == 3 {
+            self.world.borrow_mut().journal_full = None;
+        }
+        if self.quiet > DEFERRED_POLLS {
+            self.world.borrow_mut().violation(format!("frozen for ever: {why}"));
+            return false;
+        }
+        true
+    }
+
+    /// What a person does about what is seen in the status; true when something was said.
+    fn wish(&mut self, agent: &mut Agent<'_, '_>) -> bool {
+        for wish in &self.story.wishes {
+            let app = agent.app();
+            let by = "ann".to_owned();
+            let event = match (wish, &app.state) {
+                (Wish::Approve, State::Held(wait)) => {
+                    let digest = wait.offer.release.digest.clone();
+                    let news = !app.approved.contains(&digest);
+                    news.then_some(Event::Approved { digest, by })
+                }
+                (Wish::Unblock, State::Held(_)) if !app.known_bad.is_empty() => {
+                    let said = self
+                        .world
+                        .borrow()
+                        .journal
+                        .iter()
+                        .any(|entry| matches!(entry.event, Event::Unblocked { .. }));
+                    (!said).then_some(Event::Unblocked { by })
+                }
+                (Wish::CallGood, State::Idle) => app
+                    .unproven()
+                    .map(|runs| Event::Approved { digest: runs.release.digest.clone(), by }),
+                (Wish::Pin(to), _) if app.pin.as_deref() != Some(to) => {
+                    Some(Event::Pinned { to: (*to).to_owned() })
+                }
+                _ => None,
+            };
+            if let Some(event) = event {
+                return agent.tell(event) == Turn::Progress;
+            }
+        }
+        false
+    }
+
+    /// Cleans up after an update that closed.
+    fn tidy(&mut self, agent: &mut Agent<'_, '_>) {
+        let closed = self.world.borrow().history.len();
+        if closed > self.closed {
+            self.closed = closed;
+            drop(agent.tidy());
+        }
+        if self.world.borrow().is_seeded(Seeded::CleanUpDeletesTheWayBack) {
+            drop(agent.tidy());
+        }
+    }
+}
