@@ -81,8 +81,9 @@ const SAYS_NOT_STARTED: &str = "not started";
 /// Exit code of a keeper that found the run's lock held by another one.
 const EXIT_LOCKED: u8 = 75;
 
-/// The directory of one run below the state directory's `runs`.
-pub fn run_dir(runs: &Path, app: &str, txn: &str, attempt: u32) -> PathBuf {
+/// The directory of one run below the state directory's `runs`. Both names may hold dashes, so who
+/// lives there is told by the records in it, never by its name.
+pub fn run_dir(runs: &Path, app: &str, txn: &str, attempt: &str) -> PathBuf {
     runs.join(app).join(format!("{txn}-{attempt}"))
 }
 

@@ -30,8 +30,7 @@ impl Leaf {
         }
         let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
         let own = fs::read_to_string("/proc/self/cgroup").ok()?;
-        let (app, txn, attempt, keeper) = (&spec.app, &spec.txn, spec.attempt, std::process::id());
-        let name = format!("groundcrew-{app}-{txn}-{attempt}-{keeper}");
+        let name = format!("groundcrew-{}-{}", spec.app, std::process::id());
         Some(own_group(&mounts, &own)?.join(name))
     }
 

@@ -91,13 +91,17 @@ pub struct StopReport {
     pub took: Duration,
 }
 
-/// One run of an app, as its directory is named.
+/// One run of an app, as its spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunEntry {
+    /// Wall clock when the spec was written, milliseconds since 1970; only good for an order.
+    pub begun_ms: u64,
     /// The update that the run belongs to.
     pub txn: String,
-    /// Which attempt of it.
-    pub attempt: u32,
+    /// Which start of it.
+    pub attempt: String,
+    /// Digest of the release that it runs.
+    pub release: String,
     /// The run's directory.
     pub dir: PathBuf,
 }
@@ -204,10 +208,10 @@ pub fn stop(run_dir: &Path, stop: Stop) -> Result<StopReport, Error> {
     Ok(report)
 }
 
-/// All runs below an app's directory, by transaction and attempt. Other entries are left out.
+/// All runs below an app's directory, oldest first. A directory without a spec never had a run.
 ///
 /// # Errors
-/// If the directory cannot be listed; a missing one has no runs.
+/// If the directory cannot be listed or a spec cannot be read; a missing directory has no runs.
 pub fn runs(app_dir: &Path) -> Result<Vec<RunEntry>, Error> {
     let failed = |source| Error::file("list", app_dir, source);
     let entries = match fs::read_dir(app_dir) {
@@ -218,11 +222,15 @@ pub fn runs(app_dir: &Path) -> Result<Vec<RunEntry>, Error> {
     let mut found = Vec::new();
     for entry in entries {
         let dir = entry.map_err(failed)?.path();
-        let name = dir.file_name().and_then(|name| name.to_str()).and_then(|n| n.rsplit_once('-'));
-        let Some((txn, Ok(attempt))) = name.map(|(txn, attempt)| (txn, attempt.parse())) else {
+        let path = dir.join(SPEC_FILE);
+        let Some(spec) = record::read::<KeepSpec>(&path)? else {
             continue;
         };
-        found.push(RunEntry { txn: txn.to_owned(), attempt, dir });
+        let written = fs::metadata(&path)
+            .and_then(|metadata| metadata.modified())
+            .map_err(|source| Error::file("look at", &path, source))?;
+        let KeepSpec { txn, attempt, release, .. } = spec;
+        found.push(RunEntry { begun_ms: record::ms(written), txn, attempt, release, dir });
         if found.len() > MAX_RUNS {
             return Err(Error::TooManyRuns { dir: app_dir.into(), limit: MAX_RUNS });
         }
@@ -309,9 +317,13 @@ fn not_stopped(run_dir: &Path, started: Instant, pids: Vec<i32>) -> Error {
 }
 
 fn same_run(path: &Path, known: &KeeperRecord, spec: &KeepSpec) -> Result<(), Error> {
-    let found = format!("{}/{}-{}", known.app, known.txn, known.attempt);
-    let wanted = spec.run_name();
-    if found == wanted { Ok(()) } else { Err(Error::OtherRun { path: path.into(), found, wanted }) }
+    let found = [&known.app, &known.txn, &known.attempt];
+    let wanted = [&spec.app, &spec.txn, &spec.attempt];
+    if found == wanted {
+        return Ok(());
+    }
+    let name = |parts: [&String; 3]| parts.map(String::as_str).join(" ");
+    Err(Error::OtherRun { path: path.into(), found: name(found), wanted: name(wanted) })
 }
 
 /// The path that a run's processes carry: the same whatever way the directory was named.

@@ -107,6 +107,9 @@ fn grow(all: &[Stat], known: &mut HashSet<i32>, belongs: impl Fn(&Stat) -> bool)
 /// run's control group or session, or descends from one that does. The session's id is that of the
 /// keeper: it cannot be given to anybody else while a member lives, so members are foreign only if
 /// the id was reused after all of ours ended, which shows in a living leader or an early start.
+///
+/// Not found without a control group: a process that left both session and environment behind and
+/// whose parent is gone. While the keeper lives it is found even so, as its descendant.
 pub(super) fn orphans(
     dir: &Path,
     keeper: &KeeperRecord,

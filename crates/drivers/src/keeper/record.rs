@@ -27,7 +27,7 @@ pub struct KeeperRecord {
     /// The update that the run belongs to.
     pub txn: String,
     /// Which attempt of it.
-    pub attempt: u32,
+    pub attempt: String,
     /// The keeper; its id is also that of the session.
     pub keeper: Proc,
     /// The boot in which process ids mean something.
@@ -46,7 +46,7 @@ pub struct RunRecord {
     /// The update that the run belongs to.
     pub txn: String,
     /// Which attempt of it.
-    pub attempt: u32,
+    pub attempt: String,
     /// Digest of the release that runs.
     pub release: String,
     /// The keeper; its id is also that of the session.
@@ -69,7 +69,7 @@ pub struct ExitRecord {
     /// The update that the run belongs to.
     pub txn: String,
     /// Which attempt of it.
-    pub attempt: u32,
+    pub attempt: String,
     /// How the main process ended.
     pub outcome: Outcome,
     /// Wall clock when the main process ended, milliseconds since 1970.
@@ -143,6 +143,11 @@ pub(super) fn write<T: Serialize>(path: &Path, record: &T, site: Site) -> Result
 
 /// The wall clock, in milliseconds since 1970; only ever shown, never decided by.
 pub(super) fn wall_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    ms(SystemTime::now())
+}
+
+/// Milliseconds since 1970, and 0 before.
+pub(super) fn ms(at: SystemTime) -> u64 {
+    let since = at.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

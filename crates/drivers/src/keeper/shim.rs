@@ -69,7 +69,7 @@ fn become_spec(spec_path: &Path, spec: &KeepSpec) -> Result<(), Error> {
         .envs(&spec.env)
         .env("GROUNDCREW_APP", &spec.app)
         .env("GROUNDCREW_TXN", &spec.txn)
-        .env("GROUNDCREW_ATTEMPT", spec.attempt.to_string())
+        .env("GROUNDCREW_ATTEMPT", &spec.attempt)
         .env(RUN_ENV, spec_path.parent().unwrap_or(spec_path));
     Err(Error::file("start", program, command.exec()))
 }

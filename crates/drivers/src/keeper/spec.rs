@@ -12,8 +12,8 @@ use super::Error;
 /// Version of [`KeepSpec`]; a keeper refuses any other.
 pub const SCHEMA: u32 = 1;
 
-/// Longest app name, transaction or user name, in bytes: each is a file name with a suffix.
-pub const MAX_NAME_BYTES: usize = 128;
+/// Longest name of an app, transaction or attempt, in bytes: two of them make a file name.
+pub const MAX_NAME_BYTES: usize = 120;
 
 /// Fewest bytes per log file: one full pipe, so that a rotation is never the common case.
 pub const MIN_LOG_BYTES: u64 = 64 * 1024;
@@ -31,8 +31,8 @@ pub struct KeepSpec {
     pub app: String,
     /// The update (or start) that this run belongs to.
     pub txn: String,
-    /// Which attempt of it, from 1.
-    pub attempt: u32,
+    /// Names this start within the update. The same name is never started twice.
+    pub attempt: String,
     /// Digest of the release that runs.
     pub release: String,
     /// Program and arguments; a relative program is looked for from `cwd`, a bare name in `PATH`.
@@ -209,7 +209,7 @@ impl KeepSpec {
     pub fn new(
         app: impl Into<String>,
         txn: impl Into<String>,
-        attempt: u32,
+        attempt: impl Into<String>,
         release: impl Into<String>,
         argv: Vec<String>,
         cwd: impl Into<PathBuf>,
@@ -218,7 +218,7 @@ impl KeepSpec {
             schema: SCHEMA,
             app: app.into(),
             txn: txn.into(),
-            attempt,
+            attempt: attempt.into(),
             release: release.into(),
             argv,
             cwd: cwd.into(),
@@ -237,7 +237,7 @@ impl KeepSpec {
     /// [`Error::Spec`] names the field.
     pub fn check(&self) -> Result<(), Error> {
         let refuse = |field, value: &str, why| Err(Error::Spec { field, value: value.into(), why });
-        for (field, name) in [("app", &self.app), ("txn", &self.txn)] {
+        for (field, name) in [("app", &self.app), ("txn", &self.txn), ("attempt", &self.attempt)] {
             let is_path = name.contains('/') || name.starts_with('.');
             if name.is_empty() || name.len() > MAX_NAME_BYTES || is_path {
                 return refuse(field, name, "it has to be a short file name");
@@ -267,11 +267,6 @@ impl KeepSpec {
             return refuse("log.files", &self.log.files.to_string(), "from 1 to 100 are kept");
         }
         Ok(())
-    }
-
-    /// The run's name, for people.
-    pub fn run_name(&self) -> String {
-        format!("{}/{}-{}", self.app, self.txn, self.attempt)
     }
 
     pub(super) fn read(path: &Path) -> Result<Self, Error> {

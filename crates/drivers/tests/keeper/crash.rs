@@ -33,7 +33,7 @@ fn a_client_killed_at_any_point_of_a_start_leaves_one_copy_at_most() {
         spin_until(point);
         client.kill().unwrap();
         client.wait().unwrap();
-        match client::start(&rig.run_dir(1), &rig.spec(UNTIL_GO), &exe()).unwrap() {
+        match client::start(&rig.run_dir(), &rig.spec(UNTIL_GO), &exe()).unwrap() {
             StartedRun::Spawned(_) => seen[0] += 1,
             StartedRun::Adopted(_) => seen[1] += 1,
             other => panic!("point {point}: {other:?}"),
@@ -50,7 +50,7 @@ fn a_keeper_killed_at_any_point_leaves_complete_records_and_one_copy_at_most() {
     let mut seen = [0; 3];
     for point in 0..POINTS {
         let rig = Rig::new();
-        let (dir, spec) = (rig.run_dir(1), rig.spec("echo $$ >> starts; sleep 0.01; exit 5"));
+        let (dir, spec) = (rig.run_dir(), rig.spec("echo $$ >> starts; sleep 0.01; exit 5"));
         fs::create_dir_all(&dir).unwrap();
         let spec_path = dir.join("spec.json");
         serde_json::to_writer(fs::File::create(&spec_path).unwrap(), &spec).unwrap();
@@ -113,7 +113,7 @@ fn a_keeper_takes_its_clients_turn_along_until_the_start_is_done() {
     };
     let mut client = client_process(&rig, UNTIL_GO, &slow);
     // Opened before the keeper itself is started, and inherited by it.
-    wait_for("the keeper", || rig.run_dir(1).join("keeper.log").exists().then_some(()));
+    wait_for("the keeper", || rig.run_dir().join("keeper.log").exists().then_some(()));
     wait_for("the keeper's shell", || {
         let children = format!("/proc/{0}/task/{0}/children", client.id());
         fs::read_to_string(children).is_ok_and(|text| !text.is_empty()).then_some(())
@@ -121,13 +121,13 @@ fn a_keeper_takes_its_clients_turn_along_until_the_start_is_done() {
     client.kill().unwrap();
     client.wait().unwrap();
     let turn = || {
-        let file = fs::File::open(rig.run_dir(1).join("start.lock")).unwrap();
+        let file = fs::File::open(rig.run_dir().join("start.lock")).unwrap();
         flock(&file, FlockOperation::NonBlockingLockExclusive)
     };
-    assert_eq!(client::observe(&rig.run_dir(1)).unwrap(), RunState::Absent);
+    assert_eq!(client::observe(&rig.run_dir()).unwrap(), RunState::Absent);
     assert_eq!(turn(), Err(Errno::WOULDBLOCK), "the keeper has the turn");
     rig.touch("begin");
-    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 5_000)).unwrap();
+    let report = client::stop(&rig.run_dir(), stop(StopSignal::Term, 5_000)).unwrap();
     assert!(report.was_running && report.clean, "{report:?}");
     assert_eq!(turn(), Ok(()), "the start is over");
 }
@@ -139,7 +139,7 @@ fn an_exit_record_is_complete_when_it_is_first_seen() {
         let rig = Rig::new();
         rig.spawn(UNTIL_GO);
         rig.touch("go");
-        let path = rig.run_dir(1).join("exit.json");
+        let path = rig.run_dir().join("exit.json");
         let started = Instant::now();
         let bytes = loop {
             if let Ok(bytes) = fs::read(&path) {

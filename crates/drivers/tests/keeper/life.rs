@@ -14,13 +14,13 @@ fn output_is_kept_within_its_bounds_and_its_end_is_complete() {
     let mut spec =
         rig.spec("i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo line $i; done; exit 4");
     spec.log = LogLimits { bytes: 64 * 1024, files: 3 };
-    client::start(&rig.run_dir(1), &spec, &exe()).unwrap();
+    client::start(&rig.run_dir(), &spec, &exe()).unwrap();
     let exit = rig.exit();
     assert_eq!((exit.outcome, exit.log_lost_bytes), (Outcome::Exited { code: 4 }, 0));
     let mut all = String::new();
     let mut files = 0;
     for name in ["log.3", "log.2", "log.1", "log"] {
-        if let Ok(text) = fs::read_to_string(rig.run_dir(1).join(name)) {
+        if let Ok(text) = fs::read_to_string(rig.run_dir().join(name)) {
             assert!(text.len() <= 64 * 1024, "{name} has {} bytes", text.len());
             all.push_str(&text);
             files += 1;

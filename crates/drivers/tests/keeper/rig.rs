@@ -31,13 +31,13 @@ impl Rig {
         self.dir.path().join("runs/app")
     }
 
-    pub(crate) fn run_dir(&self, attempt: u32) -> PathBuf {
-        run_dir(&self.dir.path().join("runs"), "app", "txn-1", attempt)
+    pub(crate) fn run_dir(&self) -> PathBuf {
+        run_dir(&self.dir.path().join("runs"), "app", "txn-1", "start-0")
     }
 
     /// The first attempt's log, as far as it was written.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.run_dir(1).join("log")).unwrap_or_default()
+        fs::read_to_string(self.run_dir().join("log")).unwrap_or_default()
     }
 
     /// A file that the app wrote.
@@ -59,7 +59,7 @@ impl Rig {
 
     /// Starts the first attempt, which has to be new.
     pub(crate) fn spawn(&self, script: &str) -> RunRecord {
-        match client::start(&self.run_dir(1), &self.spec(script), &exe()).unwrap() {
+        match client::start(&self.run_dir(), &self.spec(script), &exe()).unwrap() {
             StartedRun::Spawned(run) => run,
             other => panic!("not spawned: {other:?}"),
         }
@@ -67,7 +67,7 @@ impl Rig {
 
     pub(crate) fn spec(&self, script: &str) -> KeepSpec {
         let argv = ["/bin/sh", "-c", script].map(String::from).to_vec();
-        let mut spec = KeepSpec::new("app", "txn-1", 1, "sha256:00", argv, self.path());
+        let mut spec = KeepSpec::new("app", "txn-1", "start-0", "sha256:00", argv, self.path());
         spec.env.insert("PATH".into(), "/usr/bin:/bin".into());
         spec.stray_grace_ms = 100;
         spec
@@ -75,7 +75,7 @@ impl Rig {
 
     /// Waits until the first attempt's exit is known.
     pub(crate) fn exit(&self) -> ExitRecord {
-        wait_for("the exit record", || match client::observe(&self.run_dir(1)).unwrap() {
+        wait_for("the exit record", || match client::observe(&self.run_dir()).unwrap() {
             RunState::Exited(exit) => Some(exit),
             _ => None,
         })
@@ -109,7 +109,7 @@ pub(crate) fn client_process(rig: &Rig, script: &str, keeper: &Exe) -> Child {
     let spec = rig.path().join("client-spec.json");
     serde_json::to_writer(fs::File::create(&spec).unwrap(), &rig.spec(script)).unwrap();
     let mut client = Command::new(exe().program);
-    client.arg("start").arg(rig.run_dir(1)).arg(spec).arg(&keeper.program).args(&keeper.args);
+    client.arg("start").arg(rig.run_dir()).arg(spec).arg(&keeper.program).args(&keeper.args);
     client.stdout(Stdio::piped()).spawn().unwrap()
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
 
 use groundcrew_drivers::keeper::client::{self, RunState, StartedRun};
 use groundcrew_drivers::keeper::spec::{KeepSpec, Limit, Limited, User};
@@ -43,7 +44,7 @@ fn a_killed_client_leaves_the_app_running_and_the_next_one_adopts_it() {
     client.kill().unwrap();
     client.wait().unwrap();
     let pid = rig.pid("starts");
-    let found = client::start(&rig.run_dir(1), &rig.spec(UNTIL_GO), &exe()).unwrap();
+    let found = client::start(&rig.run_dir(), &rig.spec(UNTIL_GO), &exe()).unwrap();
     let StartedRun::Adopted(run) = found else { panic!("not adopted: {found:?}") };
     assert_eq!(run.child.pid, pid);
     assert!(is_alive(pid));
@@ -53,7 +54,7 @@ fn a_killed_client_leaves_the_app_running_and_the_next_one_adopts_it() {
 #[test]
 fn a_second_start_of_one_attempt_never_makes_a_second_copy() {
     let rig = Rig::new();
-    let (dir, spec) = (rig.run_dir(1), rig.spec(UNTIL_GO));
+    let (dir, spec) = (rig.run_dir(), rig.spec(UNTIL_GO));
     let found: Vec<StartedRun> = std::thread::scope(|scope| {
         let starters: Vec<_> =
             (0..8).map(|_| scope.spawn(|| client::start(&dir, &spec, &exe()).unwrap())).collect();
@@ -82,7 +83,7 @@ fn a_second_start_of_one_attempt_never_makes_a_second_copy() {
 #[test]
 fn keepers_that_race_for_one_run_start_one_app() {
     let rig = Rig::new();
-    let dir = rig.run_dir(1);
+    let dir = rig.run_dir();
     fs::create_dir_all(&dir).unwrap();
     let spec = dir.join("spec.json");
     serde_json::to_writer(fs::File::create(&spec).unwrap(), &rig.spec(UNTIL_GO)).unwrap();
@@ -121,7 +122,7 @@ fn an_app_that_cannot_be_started_says_why_and_is_not_tried_again() {
         let mut spec = rig.spec("exit 0");
         change(&mut spec);
         for _ in 0..2 {
-            let found = client::start(&rig.run_dir(1), &spec, &exe()).unwrap();
+            let found = client::start(&rig.run_dir(), &spec, &exe()).unwrap();
             let StartedRun::Exited(exit) = found else { panic!("{found:?}") };
             let Outcome::NotStarted { why } = &exit.outcome else { panic!("{exit:?}") };
             assert!(why.starts_with(expected), "{why}");
@@ -134,12 +135,12 @@ fn a_spec_that_cannot_be_is_refused_before_anything_is_written() {
     let rig = Rig::new();
     let mut spec = rig.spec("exit 0");
     spec.txn = "../elsewhere".into();
-    let error = client::start(&rig.run_dir(1), &spec, &exe()).unwrap_err();
+    let error = client::start(&rig.run_dir(), &spec, &exe()).unwrap_err();
     assert_eq!(
         error.to_string(),
         "the run's txn is \"../elsewhere\": it has to be a short file name"
     );
-    assert!(!rig.run_dir(1).exists());
+    assert!(!rig.run_dir().exists());
 }
 
 #[test]
@@ -147,8 +148,8 @@ fn a_directory_of_another_run_is_refused() {
     let rig = Rig::new();
     rig.spawn(UNTIL_GO);
     let mut other = rig.spec(UNTIL_GO);
-    other.attempt = 2;
-    let error = client::start(&rig.run_dir(1), &other, &exe()).unwrap_err();
+    other.attempt = "start-1".into();
+    let error = client::start(&rig.run_dir(), &other, &exe()).unwrap_err();
     assert!(matches!(error, Error::OtherRun { .. }), "{error}");
 }
 
@@ -158,7 +159,7 @@ fn the_environment_is_what_the_spec_says_and_nothing_else() {
     let mut spec = rig.spec("env; echo \"limit $(ulimit -n)\"; umask; pwd");
     spec.env.insert("ANSWER".into(), "a b=c".into());
     spec.limits = vec![Limit { resource: Limited::Nofile, soft: Some(77), hard: Some(88) }];
-    client::start(&rig.run_dir(1), &spec, &exe()).unwrap();
+    client::start(&rig.run_dir(), &spec, &exe()).unwrap();
     rig.exit();
     let log = rig.log();
     let names: BTreeSet<&str> = log
@@ -176,7 +177,8 @@ fn the_environment_is_what_the_spec_says_and_nothing_else() {
         "PATH",
     ];
     assert_eq!(names, BTreeSet::from(expected));
-    for line in ["ANSWER=a b=c", "GROUNDCREW_TXN=txn-1", "GROUNDCREW_ATTEMPT=1", "limit 77", "0022"]
+    for line in
+        ["ANSWER=a b=c", "GROUNDCREW_TXN=txn-1", "GROUNDCREW_ATTEMPT=start-0", "limit 77", "0022"]
     {
         assert!(log.lines().any(|found| found == line), "{line:?} is not in {log}");
     }
@@ -194,7 +196,7 @@ fn an_app_runs_as_the_user_and_groups_of_its_spec() {
     let mut spec = rig.spec("id -u; id -g; id -G; echo $HOME; echo $USER");
     spec.cwd = "/".into();
     spec.user = Some(User { name: "65534".into(), group: None, groups: vec!["44".into()] });
-    client::start(&rig.run_dir(1), &spec, &exe()).unwrap();
+    client::start(&rig.run_dir(), &spec, &exe()).unwrap();
     assert_eq!(rig.exit().outcome, Outcome::Exited { code: 0 });
     let log = rig.log();
     let lines: Vec<&str> = log.lines().collect();
@@ -204,15 +206,25 @@ fn an_app_runs_as_the_user_and_groups_of_its_spec() {
 }
 
 #[test]
-fn runs_are_listed_by_transaction_and_attempt() {
+fn runs_are_listed_oldest_first_with_what_they_run() {
     let rig = Rig::new();
     assert_eq!(client::runs(&rig.app_dir()).unwrap(), []);
-    for name in ["b-2", "a-c-10", "a-c-9", "nothing", "x-y"] {
-        fs::create_dir_all(rig.app_dir().join(name)).unwrap();
+    let begun = [("start-1", "sha256:aa", 1_000), ("back-0", "sha256:bb", 2_000)];
+    for (attempt, release, begun_ms) in begun {
+        let mut spec = rig.spec("exit 0");
+        (spec.attempt, spec.release) = (attempt.into(), release.into());
+        let dir = rig.app_dir().join(attempt);
+        client::start(&dir, &spec, &exe()).unwrap();
+        // File times are coarse; two quick starts may have the same.
+        let written = UNIX_EPOCH + Duration::from_millis(begun_ms);
+        fs::File::open(dir.join("spec.json")).unwrap().set_modified(written).unwrap();
     }
+    fs::create_dir_all(rig.app_dir().join("never-begun")).unwrap();
     let found = client::runs(&rig.app_dir()).unwrap();
-    let names: Vec<_> = found.iter().map(|run| (run.txn.as_str(), run.attempt)).collect();
-    assert_eq!(names, [("a-c", 9), ("a-c", 10), ("b", 2)]);
+    let names: Vec<_> =
+        found.iter().map(|r| (r.attempt.as_str(), r.release.as_str(), r.begun_ms)).collect();
+    assert_eq!(names, begun);
+    assert!(found.iter().all(|run| run.txn == "txn-1"));
 }
 
 #[test]
@@ -220,7 +232,7 @@ fn a_killed_keeper_is_not_replaced() {
     let rig = Rig::new();
     let run = rig.spawn(UNTIL_GO);
     kill(run.keeper.pid);
-    let dir = rig.run_dir(1);
+    let dir = rig.run_dir();
     let found = wait_for("the keeper's end", || match client::observe(&dir).unwrap() {
         RunState::Vanished(vanished) => Some(vanished),
         _ => None,

@@ -11,13 +11,13 @@ fn an_app_that_ends_on_its_signal_was_stopped_cleanly() {
     let rig = Rig::new();
     rig.spawn("trap 'echo bye; exit 3' INT; echo up; while :; do sleep 0.01; done");
     wait_for("the trap", || rig.log().contains("up").then_some(()));
-    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Int, 20_000)).unwrap();
+    let report = client::stop(&rig.run_dir(), stop(StopSignal::Int, 20_000)).unwrap();
     let exit = report.exit.unwrap();
     assert_eq!(exit.outcome, Outcome::Exited { code: 3 });
     assert_eq!((report.was_running, report.clean), (true, true));
     assert_eq!((exit.stop_requested, exit.clean, exit.killed), (true, true, false));
     assert_eq!(rig.log(), "up\nbye\n");
-    let again = client::stop(&rig.run_dir(1), stop(StopSignal::Int, 20_000)).unwrap();
+    let again = client::stop(&rig.run_dir(), stop(StopSignal::Int, 20_000)).unwrap();
     assert_eq!((again.was_running, again.clean), (false, true));
 }
 
@@ -26,7 +26,7 @@ fn an_app_that_ignores_its_signal_is_killed_and_that_is_not_clean() {
     let rig = Rig::new();
     let run = rig.spawn("trap '' TERM; echo up; while :; do sleep 0.01; done");
     wait_for("the trap", || rig.log().contains("up").then_some(()));
-    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 200)).unwrap();
+    let report = client::stop(&rig.run_dir(), stop(StopSignal::Term, 200)).unwrap();
     let exit = report.exit.unwrap();
     assert_eq!(exit.outcome, Outcome::Signaled { signal: 9 });
     assert_eq!((report.was_running, report.clean), (true, false));
@@ -39,7 +39,7 @@ fn a_second_request_can_shorten_the_grace() {
     let rig = Rig::new();
     rig.spawn("trap '' TERM; echo up; while :; do sleep 0.01; done");
     wait_for("the trap", || rig.log().contains("up").then_some(()));
-    let dir = rig.run_dir(1);
+    let dir = rig.run_dir();
     std::thread::scope(|scope| {
         let patient = scope.spawn(|| client::stop(&dir, stop(StopSignal::Term, 3_600_000)));
         wait_for("the request", || dir.join("stop.json").exists().then_some(()));
@@ -80,7 +80,7 @@ fn a_stop_leaves_no_descendant_behind() {
         let rig = Rig::new();
         rig.spawn(&format!("{stray} {WAIT_FOR_STRAY} exec sleep 1000"));
         let pid = rig.pid("stray");
-        let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 20_000)).unwrap();
+        let report = client::stop(&rig.run_dir(), stop(StopSignal::Term, 20_000)).unwrap();
         assert_eq!(report.clean, *name != "deaf", "{name}: {report:?}");
         assert!(!is_alive(pid), "{name}");
     }
@@ -89,7 +89,7 @@ fn a_stop_leaves_no_descendant_behind() {
 #[test]
 fn a_stop_ends_what_a_killed_keeper_left_behind() {
     let has_cgroup = |rig: &Rig| {
-        let text = std::fs::read_to_string(rig.run_dir(1).join("keeper.json")).unwrap();
+        let text = std::fs::read_to_string(rig.run_dir().join("keeper.json")).unwrap();
         let record: KeeperRecord = serde_json::from_str(&text).unwrap();
         record.cgroup.is_some_and(|path| path.exists())
     };
@@ -101,7 +101,7 @@ fn a_stop_ends_what_a_killed_keeper_left_behind() {
         let pid = rig.pid("stray");
         let is_known = *name != "hidden" || has_cgroup(&rig);
         kill(run.keeper.pid);
-        let dir = rig.run_dir(1);
+        let dir = rig.run_dir();
         let vanished = wait_for("the keeper's end", || match client::observe(&dir).unwrap() {
             RunState::Vanished(vanished) => Some(vanished),
             _ => None,
@@ -128,7 +128,7 @@ fn a_keeper_that_does_not_answer_is_killed_with_its_app() {
     let run = rig.spawn("exec sleep 1000");
     let keeper = rustix::process::Pid::from_raw(run.keeper.pid).unwrap();
     rustix::process::kill_process(keeper, rustix::process::Signal::STOP).unwrap();
-    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 0)).unwrap();
+    let report = client::stop(&rig.run_dir(), stop(StopSignal::Term, 0)).unwrap();
     assert_eq!((report.was_running, report.exit), (true, None));
     assert!(!is_alive(run.child.pid));
 }
@@ -136,7 +136,7 @@ fn a_keeper_that_does_not_answer_is_killed_with_its_app() {
 #[test]
 fn stopping_what_was_never_started_is_no_work() {
     let rig = Rig::new();
-    let report = client::stop(&rig.run_dir(1), stop(StopSignal::Term, 1_000)).unwrap();
+    let report = client::stop(&rig.run_dir(), stop(StopSignal::Term, 1_000)).unwrap();
     assert_eq!((report.was_running, report.clean, report.exit), (false, true, None));
-    assert_eq!(client::observe(&rig.run_dir(1)).unwrap(), RunState::Absent);
+    assert_eq!(client::observe(&rig.run_dir()).unwrap(), RunState::Absent);
 }
