@@ -1,7 +1,12 @@
 //! The groundcrew binary: from the command line to a role.
 
-#[allow(dead_code, reason = "wired by the commands that come next")]
+#![allow(dead_code, reason = "the drivers are wired next")]
+
+mod agent;
+mod cli;
 mod config;
+mod crew;
+mod exit;
 
 /// An error and all its causes, as `a: b: c`.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
@@ -15,4 +20,6 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     text
 }
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -5,10 +5,11 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A whole file.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct File {
     /// Version of this format; 1.
@@ -28,7 +29,7 @@ pub(crate) struct File {
 }
 
 /// What kind of host this is.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Profile {
     /// A companion computer of an aircraft.
@@ -42,7 +43,7 @@ pub(crate) enum Profile {
 }
 
 /// Where groundcrew keeps its own files.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Paths {
     /// Journal, releases, runs; absolute.
@@ -52,7 +53,7 @@ pub(crate) struct Paths {
 }
 
 /// The flag that says that nothing may be disturbed.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Busy {
     /// The file.
@@ -62,7 +63,7 @@ pub(crate) struct Busy {
 }
 
 /// What of the busy file means busy.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum BusyMode {
     /// Any content.
@@ -72,7 +73,7 @@ pub(crate) enum BusyMode {
 }
 
 /// A way to tell people.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Notify {
     /// `command` or `webhook`.
@@ -92,7 +93,7 @@ pub(crate) struct Notify {
 }
 
 /// The shape of a webhook's body.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum WebhookFormat {
     /// Groundcrew's own object.
@@ -104,7 +105,7 @@ pub(crate) enum WebhookFormat {
 }
 
 /// How urgent a notice is.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Severity {
     /// For the digest.
@@ -118,7 +119,7 @@ pub(crate) enum Severity {
 }
 
 /// One app, or the defaults of all.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct App {
     /// Who starts an update; `auto` by default, `manual` on a workstation.
@@ -156,7 +157,7 @@ pub(crate) struct App {
 }
 
 /// Who starts an update.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Mode {
     /// Groundcrew, when the gates pass.
@@ -168,7 +169,7 @@ pub(crate) enum Mode {
 }
 
 /// When updates may start.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Window {
     /// IANA time zone; `UTC` by default.
@@ -180,7 +181,7 @@ pub(crate) struct Window {
 }
 
 /// How an accepted release is watched.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Watch {
     /// How the verdict is reached; only `probes` in this release.
@@ -196,7 +197,7 @@ pub(crate) struct Watch {
 }
 
 /// What follows from degraded.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 pub(crate) enum OnDegraded {
     /// Tell a person; nothing is touched.
     #[serde(rename = "alert")]
@@ -210,7 +211,7 @@ pub(crate) enum OnDegraded {
 }
 
 /// Where releases come from.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Source {
     /// Only `directory` in this release.
@@ -224,7 +225,7 @@ pub(crate) struct Source {
 }
 
 /// What runs the app.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Runtime {
     /// Only `process` in this release.
@@ -244,7 +245,7 @@ pub(crate) struct Runtime {
 }
 
 /// When an app that ended is started again.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Restart {
     /// Whenever it ended.
@@ -256,7 +257,7 @@ pub(crate) enum Restart {
 }
 
 /// Resource limits of the app's processes.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Limits {
     /// Open files.
@@ -272,7 +273,7 @@ pub(crate) struct Limits {
 }
 
 /// How the app is stopped.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Stop {
     /// The signal; `SIGTERM` by default.
@@ -284,7 +285,7 @@ pub(crate) struct Stop {
 }
 
 /// How the app is asked whether it is well.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Health {
     /// GET this: 200 is well.
@@ -316,7 +317,7 @@ pub(crate) struct Health {
 }
 
 /// One data directory.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Volume {
     /// Absolute path.
@@ -324,7 +325,7 @@ pub(crate) struct Volume {
 }
 
 /// Commands that close and open the way of users to the app; both or none.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Traffic {
     /// Lets users in.
@@ -334,7 +335,7 @@ pub(crate) struct Traffic {
 }
 
 /// What is asked before the app is touched.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Gates {
     /// A major version: `hold` is the only answer there is.
@@ -354,7 +355,7 @@ pub(crate) struct Gates {
 }
 
 /// What a major version means.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Major {
     /// A person is asked.
@@ -362,7 +363,7 @@ pub(crate) enum Major {
 }
 
 /// How versions are written.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 pub(crate) enum VersionForm {
     /// One version; what follows `+` is build metadata.
     #[serde(rename = "plain")]
@@ -379,7 +380,7 @@ pub(crate) enum VersionForm {
 }
 
 /// What an older release on the channel means.
-#[derive(Clone, Copy, Debug, Deserialize)]
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Downgrades {
     /// A rollback by re-tag, if that release was proven here before.
@@ -389,7 +390,7 @@ pub(crate) enum Downgrades {
 }
 
 /// A check by a command or a URL.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct External {
     /// Its name in messages.

@@ -298,7 +298,7 @@ fn suggest(word: &str, known: &[&str]) -> String {
 /// Each app begins as the defaults say.
 fn spread_defaults(root: &mut Node) {
     let Node::Table(top, _) = root else { return };
-    let Some(defaults) = top.remove("defaults") else { return };
+    let Some(defaults) = top.get("defaults").cloned() else { return };
     if let Some(Node::Table(apps, _)) = top.get_mut("apps") {
         for app in apps.values_mut() {
             let mut whole = defaults.clone();

@@ -20,8 +20,8 @@ pub(crate) mod units;
 use std::path::{Path, PathBuf};
 
 pub(crate) use problem::{Problem, Problems, nearest};
-pub(crate) use settings::{AppSettings, NotifyKind, NotifySettings, Restart, Settings};
-pub(crate) use show::show;
+pub(crate) use settings::{AppSettings, Restart, Settings};
+pub(crate) use show::{Shown, show};
 
 /// Where the main file is looked for when nothing names one.
 pub(crate) const MAIN_FILE: &str = "/etc/groundcrew/groundcrew.toml";
@@ -50,6 +50,12 @@ impl Overrides {
 pub(crate) fn load(overrides: &Overrides) -> Result<Settings, Problems> {
     let inputs = read(&overrides.main_file())?;
     settings::settings(&inputs, overrides)
+}
+
+/// The JSON Schema of a file.
+pub(crate) fn schema() -> String {
+    let schema = schemars::schema_for!(fragments::File);
+    serde_json::to_string_pretty(&schema).unwrap_or_default()
 }
 
 /// Reads and merges the files.

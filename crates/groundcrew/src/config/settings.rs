@@ -37,6 +37,23 @@ pub(crate) struct Settings {
     pub(crate) apps: BTreeMap<String, AppSettings>,
 }
 
+impl Settings {
+    /// The names of all apps, each after those that it depends on.
+    pub(crate) fn in_order(&self) -> Vec<String> {
+        let mut sorted: Vec<String> = Vec::new();
+        while sorted.len() < self.apps.len() {
+            let ready = self.apps.iter().find(|(name, app)| {
+                let after = &app.policy.after;
+                !sorted.contains(name) && after.iter().all(|other| sorted.contains(other))
+            });
+            // The configuration has no cycle, so there is always one.
+            let Some((name, _)) = ready else { break };
+            sorted.push(name.clone());
+        }
+        sorted
+    }
+}
+
 /// The busy flag.
 #[derive(Clone, Debug)]
 pub(crate) struct BusyFlag {
