@@ -56,9 +56,9 @@ pub(crate) struct Paths {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Busy {
-    /// The file.
+    /// The file; `in-flight` in the run directory by default.
     pub(crate) path: Option<String>,
-    /// What of it means busy.
+    /// What of the file means busy; `non-empty` by default.
     pub(crate) mode: Option<BusyMode>,
 }
 
@@ -128,7 +128,7 @@ pub(crate) struct App {
     pub(crate) poll: Option<String>,
     /// How long a way back is kept after its update closed; `7d` by default.
     pub(crate) retain: Option<String>,
-    /// How many of them at most; 1 by default.
+    /// How many ways back are kept at most; 1 by default.
     pub(crate) keep: Option<u32>,
     /// Names of `[notify.NAME]`; all of them by default.
     pub(crate) notify: Option<Vec<String>>,

@@ -11,6 +11,8 @@ mod health;
 pub(crate) mod inputs;
 mod launch;
 mod problem;
+#[cfg(test)]
+mod reference;
 pub(crate) mod settings;
 mod show;
 #[cfg(test)]
