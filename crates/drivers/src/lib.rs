@@ -8,4 +8,5 @@ pub mod causes;
 pub mod command;
 pub mod durable;
 pub mod keeper;
+pub mod runtimes;
 pub mod snapshots;
