@@ -22,6 +22,7 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
     set.txns.extend(observed.placed_by.iter().map(|(txn, _)| txn.clone()));
     if let Some(update) = app.state.update() {
         set.txns.insert(update.plan.txn.clone());
+        set.open = Some(update.plan.txn.clone());
         set.releases.extend(update.plan.from.iter().map(|from| from.release.digest.clone()));
     }
     set.snapshots.extend(open_snapshot(&app.state));

@@ -60,6 +60,8 @@ use crate::noun::Offer;
 
 /// Attempts of one step back before the update is stuck.
 pub const BACK_ATTEMPTS: u32 = 3;
+/// Times the old release may turn out not to be well before the update is stuck.
+pub const BACK_PROVES: u32 = 2;
 /// Agents that may die during one touched update before it goes back.
 pub const RESUMES_MAX: u32 = 12;
 /// Times a candidate is tried again after a fault of the host, before a person is asked.
