@@ -4,6 +4,8 @@
 //! traits in `groundcrew_engine::ports`.
 
 pub mod bundle;
+pub mod causes;
 pub mod durable;
 pub mod keeper;
 pub mod snapshots;
+pub mod source;

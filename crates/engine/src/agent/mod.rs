@@ -7,6 +7,7 @@
 //! help, no forward step is taken; an app that is down goes back, from the plan in memory and by
 //! observation, and what happened is recorded once the store can be written again.
 
+mod check;
 mod gather;
 mod look;
 mod notices;
@@ -25,6 +26,7 @@ use crate::plan::{Installed, Plan};
 use crate::policy::Policy;
 use crate::ports::{Append, Ports, Progress, Woken};
 
+pub use check::Checked;
 pub use look::Look;
 pub use notices::{notices, summary};
 use perform::Outcome;

@@ -120,7 +120,12 @@ impl Source for SimSource {
         }
         let release = match follow {
             Follow::Channel => world.channel.clone().and_then(|digest| world.by_digest(&digest)),
-            Follow::Pin(to) => world.releases.iter().find(|release| release.version == to).cloned(),
+            Follow::Pin(to) => {
+                let is_meant = |release: &&crate::release::SimRelease| {
+                    release.version == to || release.digest().as_str() == to
+                };
+                world.releases.iter().find(is_meant).cloned()
+            }
         };
         Ok(release.map(|release| Found { release: release.release(), serial: None, notes: None }))
     }
