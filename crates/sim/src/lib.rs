@@ -14,6 +14,7 @@ pub mod random;
 pub mod release;
 pub mod seeded;
 pub mod story;
+pub mod things;
 pub mod truth;
 pub mod world;
 

@@ -134,7 +134,7 @@ fn what_went_back_is_kept(world: &World) -> Option<String> {
 fn nothing_is_left_behind(world: &World) -> Vec<String> {
     let partial_copies = world.copies.values().any(|copy| !copy.complete);
     let left = [
-        (!world.traffic_open && world.running().is_some(), "users are still kept out"),
+        (!world.traffic_open && world.alive().is_some(), "users are still kept out"),
         (world.updating, "the marker of an update is still set"),
         (world.excluded, "the exclusion group is still taken"),
         (world.plan.is_some() || world.ballast, "a plan or its reserved room is left"),

@@ -42,14 +42,16 @@ mod back;
 mod decide;
 mod event;
 mod forward;
+mod kept;
 mod resume;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use app::{App, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+pub use app::App;
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
+pub use kept::{KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 pub use state::{
     Back, Cause, DataChoice, Draining, Ending, Latest, Precopy, Secured, State, StopReport, TreeId,
     TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
