@@ -125,7 +125,7 @@ fn outcome(
         return Some((Exit::Stuck, "stuck", format!("{app}: stuck, a person is needed: {why}")));
     }
     let accepted = view.state == "watching" || view.state == "proven";
-    if accepted && wait == Wait::Accepted {
+    if accepted && wait == Wait::Accepted && is_watched_on(before, view) {
         let to = view.update.as_ref().map_or("", |update| update.to.as_str());
         let text = format!("{app}: {to} is accepted, its watch goes on");
         return Some((Exit::Done, "accepted", text));
@@ -134,6 +134,17 @@ fn outcome(
         return None;
     }
     rested(view)
+}
+
+/// A watch that was open before goes on by so many rounds, so that passes without an agent bring it
+/// to its end: time counts between two rounds.
+const ROUNDS_PER_PASS: u32 = 2;
+
+fn is_watched_on(before: &View, view: &View) -> bool {
+    let txn = |view: &View| view.update.as_ref().map(|update| update.txn.clone());
+    let rounds = |view: &View| view.watch.as_ref().map_or(0, |watch| watch.rounds);
+    let same = before.state == "watching" && txn(before) == txn(view);
+    !same || rounds(view) >= rounds(before).saturating_add(ROUNDS_PER_PASS)
 }
 
 /// Nothing more happens by itself.

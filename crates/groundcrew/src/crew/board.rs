@@ -156,6 +156,12 @@ pub(crate) struct View {
     pub(crate) asked: u64,
     /// Of which came to rest.
     pub(crate) rested: u64,
+    /// What is in place, whole; only for the crew itself.
+    #[serde(skip)]
+    pub(crate) installed: Option<Box<Installed>>,
+    /// An update has its hands on it; only for the crew itself.
+    #[serde(skip)]
+    pub(crate) touched: bool,
 }
 
 impl View {
@@ -169,6 +175,8 @@ impl View {
         let empty = app.running.is_none() && app.state == State::Idle;
         self.state = if empty { "empty".to_owned() } else { app.state.name().to_owned() };
         self.running = app.running.as_ref().map(Named::of);
+        self.installed = app.running.clone().map(Box::new);
+        self.touched = app.state.touches_app();
         self.last_good = app.last_good.as_ref().map(|good| Good {
             release: Named::of(&good.installed),
             merit: good.merit,

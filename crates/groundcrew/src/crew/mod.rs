@@ -15,6 +15,7 @@ mod by_hand;
 pub(crate) mod copies;
 mod hand;
 mod lock;
+mod neighbors;
 pub(crate) mod order;
 mod orders;
 mod record;

@@ -173,3 +173,71 @@ impl Line {
         line.response.into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+    use crate::config::{self, Overrides};
+
+    fn serving(dir: &Path) -> PathBuf {
+        let main = dir.join("main.toml");
+        fs::File::create(&main).unwrap().write_all(b"schema = 1\n").unwrap();
+        let overrides = Overrides { config: Some(main), state: Some(dir.join("state")) };
+        let settings = config::load(&overrides).unwrap();
+        let run = settings.run.clone();
+        let crew = Crew::open(settings, overrides, "the agent", true).unwrap();
+        let listener = listen(&run).unwrap();
+        std::thread::spawn(move || serve(&listener, &crew));
+        run
+    }
+
+    /// Says lines and reads the answer to each.
+    fn say(run: &Path, said: &[u8]) -> String {
+        let mut stream = UnixStream::connect(path(run)).unwrap();
+        stream.write_all(said).unwrap();
+        let mut answer = String::new();
+        BufReader::new(stream).read_line(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn the_socket_is_the_owners_alone_and_answers_one_line_for_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = serving(dir.path());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path(&run)), mode(&run)), (0o600, 0o700));
+        let mut line = Line::open(&run).unwrap().unwrap();
+        for _ in 0..3 {
+            assert!(matches!(line.ask(Request::Ping), Ok(Reply::Pong { .. })));
+        }
+        let refusal = line.ask(Request::Unpin { app: "tiles".to_owned() }).unwrap_err();
+        assert_eq!(refusal.code, Exit::Usage);
+    }
+
+    #[test]
+    fn what_is_no_request_is_refused_and_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = serving(dir.path());
+        let long = vec![b'x'; usize::try_from(REQUEST_MAX_BYTES).unwrap() + 1];
+        for (said, wanted) in [
+            (&b"{\"v\":2,\"request\":\"ping\"}\n"[..], "version 2 of the words is not spoken here"),
+            (b"{\"v\":1,\"request\":\"fly\"}\n", "not a request"),
+            (b"ping\n", "not a request"),
+            (&long, "a request has at most 65536 bytes"),
+        ] {
+            let answer = say(&run, said);
+            assert!(answer.contains(wanted) && answer.contains("\"code\":2"), "{answer}");
+        }
+    }
+
+    #[test]
+    fn nobody_there_is_no_error_and_a_dead_socket_is_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Line::open(dir.path()).unwrap().is_none());
+        drop(listen(dir.path()).unwrap());
+        assert!(path(dir.path()).exists());
+        assert!(Line::open(dir.path()).unwrap().is_none());
+    }
+}
