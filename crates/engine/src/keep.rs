@@ -18,7 +18,10 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
     set.releases.extend(app.last_good.iter().map(|good| good.installed.release.digest.clone()));
     set.releases.extend(app.state.offer().map(|offer| offer.release.digest.clone()));
     set.txns.extend(app.running_txn.clone());
-    set.txns.extend(app.last_failed.clone());
+    for failed in &app.last_failed {
+        set.txns.insert(failed.txn.clone());
+        set.snapshots.extend(failed.snapshot.clone());
+    }
     set.txns.extend(observed.placed_by.iter().map(|(txn, _)| txn.clone()));
     if let Some(update) = app.state.update() {
         set.txns.insert(update.plan.txn.clone());

@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kept::{KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 use super::state::{Back, Cause, Ending, Precopy, Secured, State, WayBack};
 use super::{
     Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
@@ -42,9 +42,9 @@ pub struct App {
     pub approved: Vec<Digest>,
     /// The one version or digest to stay at.
     pub pin: Option<String>,
-    /// The latest update whose data was set aside; it is kept for the post-mortem.
+    /// The latest update whose data was set aside; data and snapshot are kept as evidence.
     #[serde(default)]
-    pub last_failed: Option<TxnId>,
+    pub last_failed: Option<Failed>,
     /// A person stopped all updates.
     pub paused: bool,
     /// The app should run.
@@ -103,8 +103,7 @@ impl App {
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
                 if found.exchanged {
-                    let txn = self.state.update().map(|update| update.plan.txn.clone());
-                    self.last_failed = txn.or(self.last_failed);
+                    self.last_failed = self.failed_now().or(self.last_failed);
                 }
                 if let (true, State::RbStarting(back)) = (found.switched_back, &self.state) {
                     self.running = back.update.plan.from.clone();
@@ -296,7 +295,7 @@ impl App {
     fn close_back(&mut self, back: &Back, at: &Now) -> State {
         let offer = back.update.plan.offer.clone();
         if back.set_aside.is_some() {
-            self.last_failed = Some(back.update.plan.txn.clone());
+            self.last_failed = Some(failed(back));
         }
         match back.cause {
             Cause::Candidate | Cause::Operator => {
@@ -308,6 +307,14 @@ impl App {
                 waiting(offer, true, vec![answer], at.wall_ms)
             }
             Cause::Host | Cause::Interrupted => self.retry(offer, true, &back.why, at),
+        }
+    }
+
+    /// The open update, if its way back is walked or was.
+    fn failed_now(&self) -> Option<Failed> {
+        match &self.state {
+            State::RbStopping(back) | State::RbStarting(back) => Some(failed(back)),
+            _ => None,
         }
     }
 
@@ -362,4 +369,12 @@ impl App {
             _ => None,
         }
     }
+}
+
+fn failed(back: &Back) -> Failed {
+    let snapshot = match &back.way_back {
+        Some(WayBack::Snapshot(id)) => Some(id.clone()),
+        Some(WayBack::Stateless) | None => None,
+    };
+    Failed { txn: back.update.plan.txn.clone(), snapshot }
 }

@@ -58,6 +58,15 @@ pub struct Retained {
     pub closed_wall_ms: i64,
 }
 
+/// The evidence of an update that went back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The update; names the data that was set aside.
+    pub txn: TxnId,
+    /// The data that was brought back.
+    pub snapshot: Option<SnapshotId>,
+}
+
 /// Tries of one candidate that failed through no fault of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Retries {

@@ -51,7 +51,7 @@ mod tests;
 pub use app::App;
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
-pub use kept::{KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+pub use kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 pub use state::{
     Back, Cause, DataChoice, Draining, Ending, Latest, Precopy, Secured, State, StopReport, TreeId,
     TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
