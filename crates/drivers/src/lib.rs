@@ -10,3 +10,4 @@ pub mod durable;
 pub mod keeper;
 pub mod runtimes;
 pub mod snapshots;
+pub mod source;

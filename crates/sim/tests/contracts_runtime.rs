@@ -36,11 +36,7 @@ fn the_simulated_runtime_keeps_its_contract() {
         let living = world.runs.iter().filter(|(_, run)| run.ended.is_none());
         living.map(|(_, run)| run.digest.clone()).collect()
     };
-    let crash = || {
-        let mut world = world.borrow_mut();
-        let index = world.running().expect("something runs");
-        world.runs[index].1.ended = Some("exit code 1".to_owned());
-    };
+    let crash = || world.borrow_mut().end_run("exit code 1");
     let mut fixture = runtime::Fixture {
         good: &good,
         other: &other,

@@ -8,11 +8,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use groundcrew_engine::notes::NoteFile;
 use tar::{Archive, EntryType, PaxExtensions};
 
 use super::digest::is_executable;
 use super::sink::Sink;
-use super::{Error, Limits, SIGNATURE_BYTES_MAX, TOML_BYTES_MAX};
+use super::{Error, Limits, NOTE_BYTES_MAX, NOTES_MAX, SIGNATURE_BYTES_MAX, TOML_BYTES_MAX};
 
 /// How long the extra headers of one entry may be, in bytes.
 const EXTRA_BYTES_MAX: u64 = 64 * 1024;
@@ -171,6 +172,36 @@ fn head_bytes(path: &Path, found: Found<'_>, limit: u64) -> Result<Vec<u8>, Erro
     let mut bytes = Vec::new();
     found.content.read_to_end(&mut bytes).map_err(|error| Error::read(path, error))?;
     Ok(bytes)
+}
+
+/// Every `notes/<version>.md` of an archive, sorted by name.
+pub(super) fn read_notes(path: &Path, limits: &Limits) -> Result<Vec<NoteFile>, Error> {
+    let mut notes = Vec::new();
+    walk(path, limits, &mut |found| {
+        let name = found.path.strip_prefix(b"notes/").and_then(|name| name.strip_suffix(b".md"));
+        let name = name.filter(|name| !name.contains(&b'/'));
+        let Some(version) = name.and_then(|name| std::str::from_utf8(name).ok()) else {
+            return Ok(true);
+        };
+        if !matches!(found.kind, EntryType::Regular | EntryType::Continuous) {
+            return Ok(true);
+        }
+        if notes.len() == NOTES_MAX {
+            let limit = u64::try_from(NOTES_MAX).unwrap_or(u64::MAX);
+            return Err(Error::Limit { path: path.to_owned(), what: "files of notes", limit });
+        }
+        if found.size > NOTE_BYTES_MAX {
+            let what = "bytes of notes";
+            return Err(Error::Limit { path: path.to_owned(), what, limit: NOTE_BYTES_MAX });
+        }
+        let version = version.to_owned();
+        let mut bytes = Vec::new();
+        found.content.read_to_end(&mut bytes).map_err(|error| Error::read(path, error))?;
+        notes.push(NoteFile { version, bytes });
+        Ok(true)
+    })?;
+    notes.sort_by(|one, other| one.version.cmp(&other.version));
+    Ok(notes)
 }
 
 /// Writes all entries into the sink.

@@ -20,7 +20,9 @@
 //! **Names.** The release's digest is SHA-256 over the bytes of `release.toml`, spelled `sha256:`
 //! and 64 lower-case hexadecimal digits. `release.toml` names the content by the digest of its
 //! canonical list ([`digest`]), and a signature covers `release.toml`; so one digest or one
-//! signature stands for every byte that runs. The notes are not covered.
+//! signature stands for every byte that runs. The notes decide whether a person is asked (GATE-3),
+//! so they are named the same way, by `notes_content`: it is checked wherever it is there, and where
+//! a signature is asked for, notes without it are refused, since anybody could have changed them.
 //!
 //! **Order.** Digest and signature of `release.toml` are checked before anything is written; then
 //! all is copied into `<destination>.partial`, a directory as well as an archive; then the copy is
@@ -37,16 +39,18 @@ mod release;
 mod sign;
 mod sink;
 mod unpack;
+mod write;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use digest::content_digest;
 pub use error::{Error, Kind};
 pub use read::{Bundle, Channel, Head, read_channel, versions};
 pub use release::{Migrate, ReleaseToml, Run, SCHEMA, Sha256};
 pub use sign::Key;
-pub use unpack::{Expected, Unpacked, notes, unpack, verify_unpacked};
+pub use unpack::{Expected, Unpacked, notes, unpack, unpack_counting, verify_unpacked};
+pub use write::{Content, FileToWrite, seal, write, write_channel};
 
 /// How large things in a bundle may be. What is larger is refused before it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +77,10 @@ const SIGNATURE_BYTES_MAX: u64 = 4 * 1024;
 
 /// How long one file of notes may be, in bytes.
 const NOTE_BYTES_MAX: u64 = 1024 * 1024;
+
+/// How large an archive may be whose notes are read before it is fetched, in bytes: all of it has
+/// to be unpacked for that.
+const PEEKED_ARCHIVE_BYTES_MAX: u64 = 256 << 20;
 
 /// How many files of notes are read.
 const NOTES_MAX: usize = 10_000;

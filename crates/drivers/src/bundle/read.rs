@@ -3,11 +3,15 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
+use groundcrew_engine::notes::NoteFile;
 use rustix::fs::{CWD, Mode, OFlags};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::release::{check_name, parse};
-use super::{Error, Key, Limits, ReleaseToml, SIGNATURE_BYTES_MAX, Sha256, TOML_BYTES_MAX};
+use super::{
+    Error, Key, Limits, PEEKED_ARCHIVE_BYTES_MAX, ReleaseToml, SIGNATURE_BYTES_MAX, Sha256,
+    TOML_BYTES_MAX,
+};
 use super::{archive, error::same};
 
 const ARCHIVE_SUFFIX: &str = ".tar.zst";
@@ -35,7 +39,7 @@ pub struct Head {
 }
 
 /// Where a channel points.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Channel {
     /// The version, which is the bundle's name.
@@ -43,7 +47,7 @@ pub struct Channel {
     /// The release's digest.
     pub digest: Sha256,
     /// Grows with every change of the channel.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub serial: Option<u64>,
     /// True if the channel's own signature was there and holds.
     #[serde(skip)]
@@ -97,11 +101,28 @@ impl Bundle {
             Bundle::Directory(path) => Head::read(path),
         }
     }
+
+    /// The notes of a bundle that was not fetched, unchecked; `None` for an archive that is too
+    /// large to be read for its notes alone.
+    ///
+    /// # Errors
+    /// See [`Error::kind`].
+    pub fn notes(&self) -> Result<Option<Vec<NoteFile>>, Error> {
+        let path = match self {
+            Bundle::Directory(path) => return super::notes(path).map(Some),
+            Bundle::Archive(path) => path,
+        };
+        let bytes = path.metadata().map_err(|error| Error::read(path, error))?.len();
+        if bytes > PEEKED_ARCHIVE_BYTES_MAX {
+            return Ok(None);
+        }
+        archive::read_notes(path, &Limits::STANDARD).map(Some)
+    }
 }
 
 impl Head {
     /// Reads the head of a bundle in a directory.
-    pub(super) fn read(dir: &Path) -> Result<Head, Error> {
+    pub(crate) fn read(dir: &Path) -> Result<Head, Error> {
         let path = dir.join("release.toml");
         let bytes = read_limited(&path, TOML_BYTES_MAX)?;
         let signature = optional(&dir.join("release.toml.minisig"))?;
@@ -122,7 +143,7 @@ impl Head {
     }
 
     /// Fails unless the release is the one that was asked for.
-    pub(super) fn check(&self, bundle: &Path, app: &str, digest: &Sha256) -> Result<(), Error> {
+    pub(crate) fn check(&self, bundle: &Path, app: &str, digest: &Sha256) -> Result<(), Error> {
         let path = bundle.join("release.toml");
         same(&path, "the digest", self.digest.as_str(), digest.as_str())?;
         same(&path, "app", &self.release.app, app)
@@ -207,11 +228,11 @@ fn optional(path: &Path) -> Result<Option<Vec<u8>>, Error> {
     }
 }
 
-fn app_dir(root: &Path, app: &str) -> Result<PathBuf, Error> {
+pub(super) fn app_dir(root: &Path, app: &str) -> Result<PathBuf, Error> {
     Ok(root.join(checked(app)?))
 }
 
-fn checked(name: &str) -> Result<&str, Error> {
+pub(super) fn checked(name: &str) -> Result<&str, Error> {
     check_name(name).map_err(|why| Error::refused(Path::new(name), why))?;
     Ok(name)
 }

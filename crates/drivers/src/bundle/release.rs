@@ -27,8 +27,8 @@ const DURATION_MAX: Duration = Duration::from_secs(7 * 24 * 3600);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Sha256(String);
 
-/// What a release says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+/// What a release says of itself. Every field is explained in `docs/reference/release-toml.md`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseToml {
     /// [`SCHEMA`].
@@ -40,33 +40,42 @@ pub struct ReleaseToml {
     #[serde(deserialize_with = "name")]
     pub version: String,
     /// The commit that it was built from.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
     /// When it was published.
-    #[serde(default, deserialize_with = "timestamp")]
+    #[serde(
+        default,
+        deserialize_with = "timestamp",
+        serialize_with = "write_timestamp",
+        skip_serializing_if = "Option::is_none"
+    )]
     pub published: Option<jiff::Timestamp>,
     /// `<architecture>-<system>`, or `any`.
     pub platform: String,
     /// The generation of its data.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_epoch: Option<u64>,
     /// The oldest version that can read this one's data.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_compatible_from: Option<String>,
     /// The digest of the canonical list of `files/`.
     pub content: Sha256,
     /// Where the notes are: `notes/`, if there are any.
-    #[serde(default, deserialize_with = "notes")]
+    #[serde(default, deserialize_with = "notes", skip_serializing_if = "Option::is_none")]
     pub notes: Option<String>,
+    /// The digest of the canonical list of `notes/`; checked if it is there, and it has to be there
+    /// where a signature is asked for and there are notes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notes_content: Option<Sha256>,
     /// How it is started.
     pub run: Run,
     /// How it changes the data of an older release.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub migrate: Option<Migrate>,
 }
 
 /// How a release is started.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Run {
     /// Program and arguments; a relative program is one in `files/`. May hold `{volume.NAME}`.
@@ -75,7 +84,7 @@ pub struct Run {
 }
 
 /// How a release changes the data of an older one.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Migrate {
     /// The command that makes the data this release's.
@@ -83,10 +92,14 @@ pub struct Migrate {
     pub up: Vec<String>,
     /// The command that makes it the older release's again; without one there is no way back but
     /// the snapshot.
-    #[serde(default, deserialize_with = "maybe_command")]
+    #[serde(default, deserialize_with = "maybe_command", skip_serializing_if = "Option::is_none")]
     pub down: Option<Vec<String>>,
     /// How long either may take.
-    #[serde(default = "default_timeout", deserialize_with = "duration")]
+    #[serde(
+        default = "default_timeout",
+        deserialize_with = "duration",
+        serialize_with = "write_duration"
+    )]
     pub timeout: Duration,
 }
 
@@ -102,6 +115,25 @@ impl ReleaseToml {
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<ReleaseToml, Error> {
         parse_schema(path, bytes)?;
         parse(path, bytes)
+    }
+
+    /// A release to be written by [`super::write`], which puts the digests in.
+    pub fn draft(app: &str, version: &str, command: Vec<String>) -> ReleaseToml {
+        ReleaseToml {
+            schema: SCHEMA,
+            app: app.to_owned(),
+            version: version.to_owned(),
+            revision: None,
+            published: None,
+            platform: "any".to_owned(),
+            data_epoch: None,
+            data_compatible_from: None,
+            content: Sha256::of(b""),
+            notes: None,
+            notes_content: None,
+            run: Run { command },
+            migrate: None,
+        }
     }
 
     /// True if the release runs on a platform such as `x86_64-linux`.
@@ -242,6 +274,20 @@ fn timestamp<'de, D: Deserializer<'de>>(
         D::Error::custom(format!("{text} has to be a date, a time and an offset such as Z"))
     });
     read.map(Some)
+}
+
+fn write_timestamp<S: Serializer>(
+    time: &Option<jiff::Timestamp>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let Some(time) = time else { return serializer.serialize_none() };
+    let text = time.to_string();
+    let datetime = text.parse::<toml::value::Datetime>().map_err(serde::ser::Error::custom)?;
+    datetime.serialize(serializer)
+}
+
+fn write_duration<S: Serializer>(span: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{}ms", span.as_millis()))
 }
 
 fn command<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {

@@ -36,13 +36,22 @@ pub(super) struct Sink<'a> {
     entries: u64,
     bytes: u64,
     files: HashSet<Vec<u8>>,
+    written: u64,
+    /// Told how many bytes of content are written.
+    count_bytes: &'a mut dyn FnMut(u64),
 }
 
 impl<'a> Sink<'a> {
     /// A sink into the empty directory `to`, for the bundle `from`.
-    pub(super) fn new(from: &'a Path, to: &'a Path, limits: &'a Limits) -> Result<Sink<'a>, Error> {
+    pub(super) fn new(
+        from: &'a Path,
+        to: &'a Path,
+        limits: &'a Limits,
+        count_bytes: &'a mut dyn FnMut(u64),
+    ) -> Result<Sink<'a>, Error> {
         let root = open_dir(CWD, to).map_err(|error| Error::write("open", to, error))?;
-        Ok(Sink { root, from, to, limits, entries: 0, bytes: 0, files: HashSet::new() })
+        let (entries, bytes, files, written) = (0, 0, HashSet::new(), 0);
+        Ok(Sink { root, from, to, limits, entries, bytes, files, written, count_bytes })
     }
 
     /// Makes a directory; one that is there is as good.
@@ -85,7 +94,7 @@ impl<'a> Sink<'a> {
     }
 
     fn fill(
-        &self,
+        &mut self,
         mut file: &File,
         path: &[u8],
         size: u64,
@@ -112,7 +121,10 @@ impl<'a> Sink<'a> {
             step()
                 .and_then(|()| io::Write::write_all(&mut file, chunk))
                 .map_err(|error| Error::write("write", &to, error))?;
-            left -= u64::try_from(count).expect("a chunk length fits");
+            let count = u64::try_from(count).expect("a chunk length fits");
+            left -= count;
+            self.written += count;
+            (self.count_bytes)(self.written);
         }
         Ok(())
     }

@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode};
 use super::digest::{content_digest, is_executable, open_file};
 use super::error::same;
 use super::read::read_limited;
+use super::release::ReleaseToml;
 use super::sink::Sink;
 use super::{Bundle, Error, Head, Key, Limits, NOTE_BYTES_MAX, NOTES_MAX, Sha256, archive};
 use crate::durable::{self, Site, names, open_dir, os_str, step};
@@ -54,6 +55,20 @@ pub fn unpack(
     expected: &Expected<'_>,
     limits: &Limits,
 ) -> Result<Unpacked, Error> {
+    unpack_counting(bundle, destination, expected, limits, &mut |_| {})
+}
+
+/// As [`unpack`]; calls `count_bytes` with the bytes of content written so far.
+///
+/// # Errors
+/// See [`Error::kind`].
+pub fn unpack_counting(
+    bundle: &Bundle,
+    destination: &Path,
+    expected: &Expected<'_>,
+    limits: &Limits,
+    count_bytes: &mut dyn FnMut(u64),
+) -> Result<Unpacked, Error> {
     if destination.symlink_metadata().is_ok() {
         let found = verify_unpacked(destination, expected, limits)?;
         // The call that renamed it may have been killed before its sync.
@@ -69,7 +84,7 @@ pub fn unpack(
     let mut partial = destination.as_os_str().to_owned();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let made = copy(bundle, &partial, limits).and_then(|watched| {
+    let made = copy(bundle, &partial, limits, count_bytes).and_then(|watched| {
         verify_unpacked(&partial, expected, limits)?;
         durable::syncfs_since(&watched, &partial, Site::Release)
             .map_err(Error::durable("make the release durable"))?;
@@ -85,7 +100,12 @@ pub fn unpack(
 }
 
 /// Copies everything into the fresh directory `partial`; returns the handle for the one sync.
-fn copy(bundle: &Bundle, partial: &Path, limits: &Limits) -> Result<File, Error> {
+fn copy(
+    bundle: &Bundle,
+    partial: &Path,
+    limits: &Limits,
+    count_bytes: &mut dyn FnMut(u64),
+) -> Result<File, Error> {
     durable::remove_tree(partial, Site::Prune)
         .map_err(Error::durable("remove what is unfinished"))?;
     durable::create_dir_all(durable::parent(partial), 0o755, Site::Release)
@@ -93,7 +113,7 @@ fn copy(bundle: &Bundle, partial: &Path, limits: &Limits) -> Result<File, Error>
     durable::create_dir_all(partial, 0o700, Site::Release)
         .map_err(Error::durable("begin the release"))?;
     let watched = File::open(partial).map_err(|error| Error::write("open", partial, error))?;
-    let mut sink = Sink::new(bundle.path(), partial, limits)?;
+    let mut sink = Sink::new(bundle.path(), partial, limits, count_bytes)?;
     match bundle {
         Bundle::Archive(path) => archive::feed(path, limits, &mut sink)?,
         Bundle::Directory(path) => feed(path, &mut sink)?,
@@ -185,7 +205,8 @@ fn close(root: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks an unpacked release again: digest, app, signature and every byte of the content.
+/// Checks an unpacked release again: digest, app, signature, every byte of the content and, as far
+/// as they are named, of the notes.
 ///
 /// # Errors
 /// `Refused` if it is not what was expected, `Unreachable` if it cannot be read.
@@ -202,7 +223,43 @@ pub fn verify_unpacked(
     let files = dir.join("files");
     let found = content_digest(&files, limits)?;
     same(&files, "the content", found.as_str(), head.release.content.as_str())?;
+    check_notes(dir, &head.release, expected.key.is_some(), limits)?;
     Ok(Unpacked { dir: dir.to_owned(), head })
+}
+
+/// Notes that are named have to be the ones named; where a signature counts they have to be named.
+fn check_notes(
+    dir: &Path,
+    release: &ReleaseToml,
+    signed: bool,
+    limits: &Limits,
+) -> Result<(), Error> {
+    let notes = dir.join("notes");
+    let found = notes_digest(dir, limits)?;
+    match (&release.notes_content, found) {
+        (Some(named), found) => {
+            let found = found.map_or_else(|| "not there".to_owned(), |found| found.to_string());
+            same(&notes, "the digest of the notes", &found, named.as_str())
+        }
+        (None, Some(found)) if signed => Err(Error::refused(
+            &notes,
+            format!(
+                "release.toml does not name the notes, so its signature does not cover them; add \
+                 `notes_content = \"{found}\"` and sign it again"
+            ),
+        )),
+        (None, _) => Ok(()),
+    }
+}
+
+/// The digest of the canonical list of `notes/`; `None` if there is no such directory.
+pub(super) fn notes_digest(dir: &Path, limits: &Limits) -> Result<Option<Sha256>, Error> {
+    let notes = dir.join("notes");
+    match notes.symlink_metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::read(&notes, error)),
+        Ok(_) => content_digest(&notes, limits).map(Some),
+    }
 }
 
 /// The notes that a release carries: every `notes/<version>.md`, sorted by name.

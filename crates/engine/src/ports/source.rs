@@ -1,6 +1,6 @@
 //! Where releases come from: a directory, a registry, a git recipe.
 
-use super::{KeepSet, Progress};
+use super::{KeepSet, Progress, Silent};
 use crate::notes::NoteFile;
 use crate::noun::{Digest, Fault, FaultKind, Release};
 
@@ -100,4 +100,73 @@ pub trait Source {
     ///
     /// Something could not be removed; the rest was.
     fn keep(&mut self, set: &KeepSet) -> Result<Vec<Digest>, SourceError>;
+}
+
+/// Tries the promises above on a source whose channel points at a release that is not here yet.
+///
+/// # Panics
+///
+/// At the first promise that is broken.
+pub fn contract(source: &mut dyn Source) {
+    let found = source.find(&Follow::Channel).expect("a look succeeds");
+    let found = found.expect("the channel points at a release");
+    let release = found.release.clone();
+    let digest = &release.digest;
+    let again = source.find(&Follow::Channel).expect("a second look succeeds");
+    assert_eq!(again.as_ref(), Some(&found), "a look changes nothing");
+    for pin in [&release.version, &digest.0] {
+        let pinned = source.find(&Follow::Pin(pin.clone())).expect("a pin is looked up");
+        let pinned = pinned.map(|pinned| pinned.release);
+        assert_eq!(pinned.as_ref(), Some(&release), "the pin {pin} names the release");
+    }
+    let nothing = source.find(&Follow::Pin("0.0.0-nobody-made-this".to_owned()));
+    assert_eq!(nothing, Ok(None), "a pin that names nothing finds nothing");
+    assert_refused(source.verify(digest), "a look fetches nothing");
+
+    let mut unknown = release.clone();
+    unknown.digest = Digest(format!("sha256:{}", "0".repeat(64)));
+    assert!(source.fetch(&unknown, &mut Silent).is_err(), "nobody has that digest");
+    assert_refused(source.verify(&unknown.digest), "nothing that looks whole is left");
+
+    let mut steps = Steps::default();
+    let fetched = source.fetch(&release, &mut steps).expect("the fetch succeeds");
+    assert_eq!(&fetched.digest, digest, "what was asked for is what came");
+    assert_eq!(source.verify(digest), Ok(()), "it is here, whole");
+    let repeated = source.fetch(&release, &mut Silent).expect("it is here already");
+    assert_eq!(repeated, fetched, "fetching twice is fetching once");
+    let notes = source.notes(digest).expect("the notes of a fetched release can be read");
+    assert_eq!(source.notes(digest).as_ref(), Ok(&notes), "reading changes nothing");
+    if let Some(early) = found.notes {
+        assert_eq!(early, notes, "the notes are the same before and after the fetch");
+    }
+
+    let mut set = KeepSet::default();
+    set.releases.insert(digest.clone());
+    assert_eq!(source.keep(&set), Ok(Vec::new()), "what is in the set stays");
+    assert_eq!(source.verify(digest), Ok(()), "and is whole");
+    let none = KeepSet::default();
+    assert_eq!(source.keep(&none), Ok(vec![digest.clone()]), "what is not, goes");
+    assert_refused(source.verify(digest), "it went");
+    assert_eq!(source.keep(&none), Ok(Vec::new()), "removing twice is harmless");
+    source.fetch(&release, &mut Silent).expect("what went can be fetched again");
+    assert_eq!(source.verify(digest), Ok(()), "it is here again");
+}
+
+fn assert_refused(answer: Result<(), SourceError>, why: &str) {
+    let kind = answer.err().map(|error| error.kind);
+    assert_eq!(kind, Some(SourceErrorKind::Refuse), "{why}");
+}
+
+/// Progress that only grows.
+#[derive(Default)]
+struct Steps {
+    done: u64,
+}
+
+impl Progress for Steps {
+    fn at(&mut self, done: u64, total: u64) {
+        assert!(done >= self.done, "progress went from {} back to {done}", self.done);
+        assert!(total == 0 || done <= total, "{done} of {total} is done");
+        self.done = done;
+    }
 }

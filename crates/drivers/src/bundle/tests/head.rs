@@ -100,7 +100,9 @@ fn the_command_in_the_error_makes_an_archive_that_is_taken() {
     let dir = Dir::new();
     let bundle = make_bundle(&dir.path("source"));
     let digest = digest_of(&bundle);
-    for entries in [vec!["release.toml", "files", "notes"], vec!["./release.toml", "./files"]] {
+    for entries in
+        [vec!["release.toml", "files", "notes"], vec!["./release.toml", "./files", "./notes"]]
+    {
         let path = dir.path("by-hand.tar.zst");
         let mut tar = Command::new("tar");
         tar.arg("-C").arg(&bundle).arg("-cf").arg("-").args(&entries);

@@ -3,6 +3,7 @@
 mod head;
 mod hostile;
 mod unpacking;
+mod writing;
 
 use std::fs;
 use std::io::Write as _;
@@ -14,14 +15,14 @@ use super::{Bundle, Error, Expected, Key, Kind, Limits, Sha256, Unpacked, conten
 use crate::durable::{self, Site};
 
 /// A directory for one test; removes read-only directories too.
-struct Dir(tempfile::TempDir);
+pub(crate) struct Dir(tempfile::TempDir);
 
 impl Dir {
-    fn new() -> Dir {
+    pub(crate) fn new() -> Dir {
         Dir(tempfile::tempdir().unwrap())
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
 }
@@ -34,16 +35,16 @@ impl Drop for Dir {
     }
 }
 
-fn put(path: &Path, content: &[u8]) {
+pub(crate) fn put(path: &Path, content: &[u8]) {
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::File::create(path).unwrap().write_all(content).unwrap();
 }
 
-fn set_mode(path: &Path, mode: u32) {
+pub(crate) fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-fn names(dir: &Path) -> Vec<String> {
+pub(crate) fn names(dir: &Path) -> Vec<String> {
     let entries = fs::read_dir(dir).unwrap();
     let mut names: Vec<_> =
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
@@ -93,7 +94,10 @@ fn make_bundle(root: &Path) -> PathBuf {
 /// Writes the `release.toml` that fits the content.
 fn seal(dir: &Path) {
     let content = content_digest(&dir.join("files"), &Limits::STANDARD).unwrap();
-    put(&dir.join("release.toml"), release_toml(&content).as_bytes());
+    let notes = content_digest(&dir.join("notes"), &Limits::STANDARD).unwrap();
+    let text = release_toml(&content)
+        .replace("notes = \"notes/\"", &format!("notes = \"notes/\"\nnotes_content = \"{notes}\""));
+    put(&dir.join("release.toml"), text.as_bytes());
 }
 
 fn digest_of(dir: &Path) -> Sha256 {
@@ -101,7 +105,7 @@ fn digest_of(dir: &Path) -> Sha256 {
 }
 
 /// Packs a bundle as its publisher would.
-fn pack(dir: &Path) -> PathBuf {
+pub(crate) fn pack(dir: &Path) -> PathBuf {
     let path = PathBuf::from(format!("{}.tar.zst", dir.display()));
     let mut builder = tar::Builder::new(Vec::new());
     builder.follow_symlinks(false);
@@ -128,13 +132,13 @@ fn unpack_to(
 }
 
 /// A key pair of minisign, made for one test.
-struct Signer {
-    dir: PathBuf,
+pub(crate) struct Signer {
+    pub(crate) dir: PathBuf,
     key: Key,
 }
 
 impl Signer {
-    fn new(dir: PathBuf) -> Signer {
+    pub(crate) fn new(dir: PathBuf) -> Signer {
         fs::create_dir_all(&dir).unwrap();
         let (public, secret) = (dir.join("key.pub"), dir.join("key"));
         minisign(&["-G", "-W", "-p", text(&public), "-s", text(&secret)]);
@@ -142,7 +146,7 @@ impl Signer {
     }
 
     /// Writes `<path>.minisig`.
-    fn sign(&self, path: &Path) {
+    pub(crate) fn sign(&self, path: &Path) {
         let secret = self.dir.join("key");
         minisign(&["-S", "-W", "-s", text(&secret), "-m", text(path), "-t", "for a test"]);
     }

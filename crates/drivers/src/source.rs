@@ -1,0 +1,3 @@
+//! Where releases come from: one file per kind of source.
+
+pub mod directory;
