@@ -9,3 +9,4 @@ pub mod durable;
 pub mod keeper;
 pub mod snapshots;
 pub mod source;
+pub mod store;
