@@ -38,8 +38,8 @@ fn the_simulated_runtime_keeps_its_contract() {
     };
     let crash = || {
         let mut world = world.borrow_mut();
-        let index = world.running().expect("something runs");
-        world.runs[index].1.ended = Some("exit code 1".to_owned());
+        world.alive().expect("something runs");
+        world.end_run("exit code 1");
     };
     let mut fixture = runtime::Fixture {
         good: &good,

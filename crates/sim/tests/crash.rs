@@ -89,3 +89,18 @@ fn seeds_that_once_found_something_find_nothing_now() {
         assert_eq!(random::run(seed), Vec::<String>::new());
     }
 }
+
+#[test]
+fn the_document_names_only_stories_that_exist() {
+    let document = include_str!("../../../docs/internals/simulation.md");
+    let names: Vec<String> = story::all().into_iter().map(|story| story.name).collect();
+    let rows = document.lines().filter(|line| line.starts_with('|')).skip(2);
+    let mut named = 0;
+    for cell in rows.filter_map(|row| row.split('|').nth(3)) {
+        for name in cell.split(';').map(str::trim) {
+            assert!(names.iter().any(|story| story.contains(name)), "no story is called «{name}»");
+            named += 1;
+        }
+    }
+    assert!(named >= 9, "the table has at least a story per row");
+}
