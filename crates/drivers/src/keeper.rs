@@ -109,6 +109,11 @@ pub fn main(spec_path: &Path) -> ExitCode {
     }
 }
 
+/// The boot that we live in, as the records name it.
+pub(crate) fn this_boot() -> Result<String, Error> {
+    procs::boot_id()
+}
+
 /// Says one line to whoever listens; nobody may, the client can be gone.
 fn say(to: &mut impl std::io::Write, line: &str) {
     if writeln!(to, "{line}").is_ok() {

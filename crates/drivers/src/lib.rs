@@ -5,8 +5,10 @@
 
 pub mod bundle;
 pub mod causes;
+pub mod command;
 pub mod durable;
 pub mod keeper;
+pub mod runtimes;
 pub mod snapshots;
 pub mod source;
 pub mod store;

@@ -18,10 +18,14 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
     set.releases.extend(app.last_good.iter().map(|good| good.installed.release.digest.clone()));
     set.releases.extend(app.state.offer().map(|offer| offer.release.digest.clone()));
     set.txns.extend(app.running_txn.clone());
-    set.txns.extend(app.last_failed.clone());
+    if let Some(failed) = &app.last_failed {
+        set.txns.insert(failed.txn.clone());
+        set.snapshots.extend(failed.snapshot.clone());
+    }
     set.txns.extend(observed.placed_by.iter().map(|(txn, _)| txn.clone()));
     if let Some(update) = app.state.update() {
         set.txns.insert(update.plan.txn.clone());
+        set.open = Some(update.plan.txn.clone());
         set.releases.extend(update.plan.from.iter().map(|from| from.release.digest.clone()));
     }
     set.snapshots.extend(open_snapshot(&app.state));

@@ -1,3 +1,26 @@
-//! The groundcrew binary.
+//! The groundcrew binary: from the command line to a role.
 
-fn main() {}
+#![allow(dead_code, reason = "the drivers are wired next")]
+
+mod agent;
+mod cli;
+mod config;
+mod crew;
+mod demo;
+mod exit;
+
+/// An error and all its causes, as `a: b: c`.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
 use groundcrew_engine::agent::{Agent, Look, Turn};
-use groundcrew_engine::machine::{App, Event, LastGood, Merit, State, WayBack};
+use groundcrew_engine::machine::{App, Entry, Event, KnownBad, LastGood, Merit, State, WayBack};
 use groundcrew_engine::notes::{DEFAULT_MARKERS, Markers};
 use groundcrew_engine::noun::{AppName, ConfigHash, SnapshotId};
 use groundcrew_engine::plan::{
@@ -24,6 +24,8 @@ const TURNS_MAX: u32 = 3_000;
 const POLL_MS: u64 = 60_000;
 /// Quiet polls after which a story is over.
 const QUIET_POLLS: u32 = 3;
+/// Times that a person takes a stuck update up again.
+const UNBLOCKS_MAX: usize = 3;
 /// Polls that a candidate may wait for its next try.
 const DEFERRED_POLLS: u32 = 60;
 
@@ -134,6 +136,17 @@ fn make_mistake(world: &World, app: &mut App) {
     match world.seeded {
         Some(Seeded::KnownBadIsForgotten) => app.known_bad.clear(),
         Some(Seeded::MigrationIsRunAgain) => app.intent = None,
+        Some(Seeded::InterruptedIsCondemned) => {
+            if let (State::Migrating(_), Some(candidate)) = (&app.state, app.running.clone()) {
+                app.known_bad.push(KnownBad {
+                    digest: candidate.release.digest,
+                    config: candidate.config,
+                    version: candidate.release.version,
+                    why: "interrupted".to_owned(),
+                    since_ms: 0,
+                });
+            }
+        }
         Some(Seeded::LastGoodMovesEarly) => {
             if let (State::Watching(_), Some(installed)) = (&app.state, app.running.clone()) {
                 app.last_good = Some(LastGood { installed, merit: Merit::Proven, since_ms: 0 });
@@ -254,7 +267,7 @@ impl Life<'_> {
     fn freeze(&mut self, why: &str) -> bool {
         self.world.borrow_mut().pass(POLL_MS);
         self.quiet += 1;
-        if self.quiet == 3 {
+        if self.quiet >= 3 {
             self.world.borrow_mut().journal_full = None;
         }
         if self.quiet > DEFERRED_POLLS {
@@ -276,13 +289,10 @@ impl Life<'_> {
                     news.then_some(Event::Approved { digest, by })
                 }
                 (Wish::Unblock, State::Held(_)) if !app.known_bad.is_empty() => {
-                    let said = self
-                        .world
-                        .borrow()
-                        .journal
-                        .iter()
-                        .any(|entry| matches!(entry.event, Event::Unblocked { .. }));
-                    (!said).then_some(Event::Unblocked { by })
+                    (self.unblocked() == 0).then_some(Event::Unblocked { by })
+                }
+                (Wish::Unstick, State::Stuck(_)) => {
+                    (self.unblocked() < UNBLOCKS_MAX).then_some(Event::Unblocked { by })
                 }
                 (Wish::CallGood, State::Idle) => app
                     .unproven()
@@ -297,6 +307,11 @@ impl Life<'_> {
             }
         }
         false
+    }
+
+    fn unblocked(&self) -> usize {
+        let is = |entry: &&Entry| matches!(entry.event, Event::Unblocked { .. });
+        self.world.borrow().journal.iter().filter(is).count()
     }
 
     /// Cleans up after an update that closed.

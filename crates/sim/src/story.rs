@@ -51,6 +51,8 @@ pub enum Wish {
     Approve,
     /// Clears known-bad and takes a stuck update up again.
     Unblock,
+    /// Takes a stuck update up again.
+    Unstick,
     /// Calls an unproven release good.
     CallGood,
     /// Pins the app to a version.

@@ -4,7 +4,7 @@ use groundcrew_engine::machine::{App, Cause, Ending, State};
 use groundcrew_engine::noun::Digest;
 
 use crate::release::{Health, SimRelease, Starts};
-use crate::story::Story;
+use crate::story::{Do, Story};
 use crate::world::World;
 
 /// Where a story ended, as far as runs of it must agree.
@@ -134,7 +134,7 @@ fn what_went_back_is_kept(world: &World) -> Option<String> {
 fn nothing_is_left_behind(world: &World) -> Vec<String> {
     let partial_copies = world.copies.values().any(|copy| !copy.complete);
     let left = [
-        (!world.traffic_open && world.running().is_some(), "users are still kept out"),
+        (!world.traffic_open && world.alive().is_some(), "users are still kept out"),
         (world.updating, "the marker of an update is still set"),
         (world.excluded, "the exclusion group is still taken"),
         (world.plan.is_some() || world.ballast, "a plan or its reserved room is left"),
@@ -181,17 +181,22 @@ fn people_were_told(world: &World, app: &App) -> Vec<String> {
 /// What the history claims of each release is what the release really is.
 fn verdicts_are_right(world: &World, app: &App, story: &Story) -> Vec<String> {
     let mut found = Vec::new();
+    // A probe that lies and an app that somebody kills cannot be told from a bad release.
+    let framed =
+        story.triggers.iter().any(|on| {
+            matches!(on.then, Do::KillTheApp | Do::StartBehindOurBack | Do::Fail("probe", ..))
+        }) || story.failing.iter().any(|(effect, ..)| matches!(*effect, "start" | "probe"));
     for summary in &world.history {
         let release = world.by_version(&summary.to);
         let good = is_good(&release);
         if summary.ending == Ending::Proven && !good {
             found.push(format!("{} was called proven and is not well", summary.to));
         }
-        if summary.cause == Some(Cause::Candidate) && good && app.known_bad.is_empty() {
+        if summary.cause == Some(Cause::Candidate) && good && !framed && app.known_bad.is_empty() {
             found.push(format!("{} was blamed", summary.to));
         }
     }
-    for bad in &app.known_bad {
+    for bad in app.known_bad.iter().filter(|_| !framed) {
         if is_good(&world.by_version(&bad.version)) {
             found.push(format!("{} is called bad and is well", bad.version));
         }

@@ -16,6 +16,7 @@ use groundcrew_engine::ports::{Notice, Summary};
 use crate::release::{Health, SimRelease, Starts};
 use crate::seeded::Seeded;
 use crate::story::{Do, Trigger};
+pub use crate::things::{Copy, Lines, Run, Tree, Truth};
 
 /// Milliseconds of wall time at the first boot.
 const EPOCH_MS: i64 = 1_800_000_000_000;
@@ -28,38 +29,6 @@ pub type Shared = Rc<RefCell<World>>;
 /// Thrown where the power goes, or the agent is killed.
 #[derive(Clone, Copy, Debug)]
 pub struct Cut;
-
-/// The data of one volume, line by line.
-pub type Lines = Vec<String>;
-
-/// A directory: its identity and its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tree {
-    /// Its inode.
-    pub ino: u64,
-    /// What is in it.
-    pub lines: Lines,
-}
-
-/// A copy of the volumes.
-#[derive(Clone, Debug)]
-pub struct Copy {
-    /// It was renamed from its partial name.
-    pub complete: bool,
-    /// Volumes; `None`: absent when it was taken.
-    pub volumes: BTreeMap<String, Option<Lines>>,
-}
-
-/// A start that was recorded durably.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// The release.
-    pub digest: Digest,
-    /// How it ended, if it did.
-    pub ended: Option<String>,
-    /// Ticks it has lived.
-    pub age: u32,
-}
 
 /// The simulated machine.
 #[derive(Debug)]
@@ -137,19 +106,6 @@ pub struct World {
     /// What really happened.
     pub truth: Truth,
     next_ino: u64,
-}
-
-/// What really happened.
-#[derive(Debug, Default)]
-pub struct Truth {
-    /// Broken promises, in words.
-    pub violations: Vec<String>,
-    /// Rows written by a release since its data was last brought back, by version.
-    pub rows: BTreeMap<String, Vec<String>>,
-    /// Rows that were taken back, and by which update.
-    pub taken_back: (String, Vec<String>),
-    /// Migrations that ran to their end on the live data, since the last restore.
-    pub migrations: u32,
 }
 
 impl World {
@@ -257,21 +213,27 @@ impl World {
 
     /// What runs, writes a row, and may die of itself; an engine may start what is down.
     pub fn tick(&mut self) {
-        if self.running().is_none() && self.self_starting && self.auto_start {
+        if self.alive().is_none() && self.self_starting && self.auto_start {
             self.start_behind_our_back();
         }
-        let Some(index) = self.running() else { return };
-        let (_, run) = &mut self.runs[index];
+        let Some(run) = self.alive_mut() else { return };
         run.age += 1;
         let (digest, age) = (run.digest.clone(), run.age);
         let Some(release) = self.by_digest(&digest) else { return };
         if let Starts::DiesAfter(ticks) = release.starts
             && age > ticks
         {
-            self.runs[index].1.ended = Some("exit code 1".to_owned());
+            self.end_run("exit code 1");
             return;
         }
         self.write_row(release.version);
+    }
+
+    /// Whatever runs ends like this.
+    pub fn end_run(&mut self, how: &str) {
+        if let Some(run) = self.alive_mut() {
+            run.ended = Some(how.to_owned());
+        }
     }
 
     fn write_row(&mut self, version: &str) {
@@ -289,7 +251,8 @@ impl World {
         let name = format!("engine/{}", self.runs.len());
         let Some(release) = self.by_digest(&digest) else { return };
         let want = format!("epoch {}", release.epoch);
-        if self.volumes.values().any(|tree| tree.lines.first() != Some(&want)) {
+        let refuses = self.volumes.values().any(|tree| tree.lines.first() != Some(&want));
+        if refuses || release.starts == Starts::Exits {
             // A real app refuses data that it cannot read.
             let ended = Some("exit code 1".to_owned());
             self.runs.push((name, Run { digest, ended, age: 0 }));
@@ -300,7 +263,7 @@ impl World {
 
     /// Starts a process and checks what a real app would die of.
     pub fn begin_run(&mut self, name: String, digest: Digest) {
-        if self.running().is_some() {
+        if self.alive().is_some() {
             self.violation(format!("a second copy was started: {name}"));
         }
         if let Some(release) = self.by_digest(&digest) {
@@ -316,21 +279,24 @@ impl World {
 
     /// The run that is alive.
     #[must_use]
-    pub fn running(&self) -> Option<usize> {
-        self.runs.iter().position(|(_, run)| run.ended.is_none())
+    pub fn alive(&self) -> Option<&Run> {
+        self.runs.iter().map(|(_, run)| run).find(|run| run.ended.is_none())
+    }
+
+    fn alive_mut(&mut self) -> Option<&mut Run> {
+        self.runs.iter_mut().map(|(_, run)| run).find(|run| run.ended.is_none())
     }
 
     /// The release of the run that is alive.
     #[must_use]
     pub fn running_digest(&self) -> Option<Digest> {
-        self.running().map(|index| self.runs[index].1.digest.clone())
+        self.alive().map(|run| run.digest.clone())
     }
 
     /// What a probe of the running release says; `None`: it is well.
     #[must_use]
     pub fn illness(&self, of: &Digest) -> Option<String> {
-        let Some(index) = self.running() else { return Some("connection refused".to_owned()) };
-        let run = &self.runs[index].1;
+        let Some(run) = self.alive() else { return Some("connection refused".to_owned()) };
         if run.digest != *of {
             return Some(format!("answered by {}", run.digest));
         }
@@ -420,16 +386,12 @@ impl World {
                 self.failing.insert(effect, (times, fault));
             }
             Do::StartBehindOurBack => {
-                if self.running().is_none() {
+                if self.alive().is_none() {
                     self.start_behind_our_back();
                     self.tick();
                 }
             }
-            Do::KillTheApp => {
-                if let Some(index) = self.running() {
-                    self.runs[index].1.ended = Some("killed".to_owned());
-                }
-            }
+            Do::KillTheApp => self.end_run("killed"),
             Do::DeleteVolume => {
                 self.volumes.remove("v0");
             }

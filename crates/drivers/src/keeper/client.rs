@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::lock::{self, Lock, TICK};
 use super::record::{self, SCHEMA};
-use super::spec::{KeepSpec, Stop};
+use super::spec::{KeepSpec, Kind, Stop};
 use super::{
     EXIT_FILE, Error, ExitRecord, KEEPER_FILE, KeeperRecord, LOCK_FILE, Proc, RUN_FILE, RunRecord,
     SPEC_FILE, START_LOCK_FILE, STOP_FILE, cgroup, procs,
@@ -94,6 +94,8 @@ pub struct StopReport {
 /// One run of an app, as its spec names it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RunEntry {
+    /// Which run of the app it is, as its spec counts; 0 where nobody counted.
+    pub seq: u64,
     /// Wall clock when the spec was written, milliseconds since 1970; only good for an order.
     pub begun_ms: u64,
     /// The update that the run belongs to.
@@ -102,6 +104,8 @@ pub struct RunEntry {
     pub attempt: String,
     /// Digest of the release that it runs.
     pub release: String,
+    /// What it is a run of.
+    pub kind: Kind,
     /// The run's directory.
     pub dir: PathBuf,
 }
@@ -171,6 +175,37 @@ pub fn observe(run_dir: &Path) -> Result<RunState, Error> {
     Ok(RunState::Vanished(Vanished { run, orphans }))
 }
 
+/// As [`observe`], for whoever is not about to start this run: a start that somebody has begun, be
+/// it a keeper whose client is gone, counts as [`RunState::Starting`] before it shows in a record.
+///
+/// # Errors
+/// As [`observe`].
+pub fn observe_or_begun(run_dir: &Path) -> Result<RunState, Error> {
+    // The turn is let go only after the record is there, so it is asked for first.
+    let begun = lock::is_held(&run_dir.join(START_LOCK_FILE))?;
+    Ok(match observe(run_dir)? {
+        RunState::Absent if begun => RunState::Starting,
+        state => state,
+    })
+}
+
+/// The boot in which a run's keeper lived; `None` if it never got so far.
+///
+/// # Errors
+/// If the record is there and cannot be read.
+pub fn boot_of(run_dir: &Path) -> Result<Option<String>, Error> {
+    let keeper = record::read::<KeeperRecord>(&run_dir.join(KEEPER_FILE))?;
+    Ok(keeper.map(|keeper| keeper.boot_id))
+}
+
+/// Waits until a run's main process has ended, at most so long; whether it has.
+///
+/// # Errors
+/// If the kernel cannot be asked.
+pub fn wait_for_end(run: &RunRecord, at_most: Duration) -> Result<bool, Error> {
+    procs::wait_for_end(run.child, at_most)
+}
+
 /// Stops a run: the signal, then after the grace SIGKILL for everything. On return no process of the
 /// run is left and its lock is free. Also ends what a killed keeper left behind.
 ///
@@ -223,14 +258,19 @@ pub fn runs(app_dir: &Path) -> Result<Vec<RunEntry>, Error> {
     for entry in entries {
         let dir = entry.map_err(failed)?.path();
         let path = dir.join(SPEC_FILE);
+        // Other files may lie beside the runs.
+        if !dir.is_dir() {
+            continue;
+        }
         let Some(spec) = record::read::<KeepSpec>(&path)? else {
             continue;
         };
         let written = fs::metadata(&path)
             .and_then(|metadata| metadata.modified())
             .map_err(|source| Error::file("look at", &path, source))?;
-        let KeepSpec { txn, attempt, release, .. } = spec;
-        found.push(RunEntry { begun_ms: record::ms(written), txn, attempt, release, dir });
+        let begun_ms = record::ms(written);
+        let KeepSpec { seq, txn, attempt, release, kind, .. } = spec;
+        found.push(RunEntry { seq, begun_ms, txn, attempt, release, kind, dir });
         if found.len() > MAX_RUNS {
             return Err(Error::TooManyRuns { dir: app_dir.into(), limit: MAX_RUNS });
         }

@@ -100,7 +100,7 @@ pub(super) fn run(spec_path: &Path) -> Result<(), Error> {
             if let Some(leaf) = cgroup {
                 leaf.remove();
             }
-            not_started(&spec, why)
+            not_started(&spec, &why)
         }
     };
     write_exit(dir, &exit)?;
@@ -151,13 +151,18 @@ fn run_record(spec: &KeepSpec, keeper: Proc, child: Proc, boot_id: String) -> Ru
     }
 }
 
-fn not_started(spec: &KeepSpec, why: String) -> ExitRecord {
+fn not_started(spec: &KeepSpec, said: &str) -> ExitRecord {
+    let by_program = said.strip_prefix(shim::BY_PROGRAM);
+    let outcome = Outcome::NotStarted {
+        why: by_program.unwrap_or(said).to_owned(),
+        by_program: by_program.is_some(),
+    };
     ExitRecord {
         schema: SCHEMA,
         app: spec.app.clone(),
         txn: spec.txn.clone(),
         attempt: spec.attempt.clone(),
-        outcome: Outcome::NotStarted { why },
+        outcome,
         at_ms: wall_ms(),
         stop_requested: false,
         clean: false,

@@ -75,7 +75,9 @@ impl Life {
             ended: None,
             failed: None,
             stop_requested: false,
-            kill_at: None,
+            kill_at: spec
+                .limit_ms
+                .map(|ms| Instant::now() + Duration::from_millis(ms).min(MAX_GRACE)),
             strays: 0,
             killed: false,
         }
@@ -101,11 +103,10 @@ impl Life {
         if let Some(leaf) = self.cgroup.take() {
             leaf.remove();
         }
-        let unknown =
-            || (Outcome::NotStarted { why: "it was never seen to end".into() }, wall_ms());
+        let unknown = || (not_started("it was never seen to end".to_owned()), wall_ms());
         let (mut outcome, at_ms) = self.ended.take().unwrap_or_else(unknown);
         if let Some(why) = self.failed.take() {
-            outcome = Outcome::NotStarted { why };
+            outcome = not_started(why);
         }
         let killed_by_other = outcome == Outcome::Signaled { signal: Signal::KILL.as_raw() };
         Ok(ExitRecord {
@@ -258,6 +259,11 @@ impl Life {
         }
         Ok(())
     }
+}
+
+/// Nothing that is found out here is the program's fault.
+fn not_started(why: String) -> Outcome {
+    Outcome::NotStarted { why, by_program: false }
 }
 
 /// Everything below us. If the list cannot be read it is asked for again at the next tick; the loop

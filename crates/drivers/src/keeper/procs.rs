@@ -8,7 +8,9 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
@@ -162,6 +164,32 @@ pub(super) fn signal(proc: Proc, signal: Signal) -> Result<bool, Error> {
         Ok(()) => Ok(true),
         Err(Errno::SRCH) => Ok(false),
         Err(errno) => Err(Error::system("signal a process of the run", errno)),
+    }
+}
+
+/// Waits until exactly this process has ended, at most so long; whether it has.
+pub(super) fn wait_for_end(proc: Proc, at_most: Duration) -> Result<bool, Error> {
+    let failed = |errno| Error::system("wait for a process of the run", errno);
+    let Some(pid) = Pid::from_raw(proc.pid) else {
+        return Ok(true);
+    };
+    let fd = match pidfd_open(pid, PidfdFlags::empty()) {
+        Ok(fd) => fd,
+        Err(Errno::SRCH) => return Ok(true),
+        Err(errno) => return Err(failed(errno)),
+    };
+    if stat(proc.pid).is_none_or(|stat| stat.proc != proc) {
+        return Ok(true);
+    }
+    let started = Instant::now();
+    loop {
+        let left = at_most.saturating_sub(started.elapsed());
+        let timeout = Timespec::try_from(left).map_err(|_| failed(Errno::INVAL))?;
+        match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)) {
+            Ok(ready) => return Ok(ready > 0),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(failed(errno)),
+        }
     }
 }
 

@@ -106,6 +106,9 @@ pub enum Outcome {
     NotStarted {
         /// Why.
         why: String,
+        /// The program itself is to blame: it is not there, or cannot be run.
+        #[serde(default)]
+        by_program: bool,
     },
 }
 

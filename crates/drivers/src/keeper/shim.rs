@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::fs::Mode;
+use rustix::io::Errno;
 use rustix::process::{Gid, Rlimit, Uid, geteuid, setrlimit, umask};
 use rustix::thread::{set_thread_gid, set_thread_groups, set_thread_uid};
 
@@ -20,6 +21,9 @@ use super::{Error, RUN_ENV, cgroup, error};
 
 /// Path of the control group to join, if there is one.
 pub(super) const CGROUP_ENV: &str = "GROUNDCREW_KEEP_CGROUP";
+
+/// What was to be done when [`Command::exec`] fails.
+const EXEC: &str = "start";
 
 /// The app's file mode mask: the usual one, whatever the agent runs with.
 const UMASK: u32 = 0o022;
@@ -31,9 +35,33 @@ pub(super) fn become_app(spec_path: &Path) -> Result<(), Error> {
     let result = KeepSpec::read(spec_path).and_then(|spec| become_spec(spec_path, &spec));
     if let Err(error) = &result {
         // If the keeper is gone too, standard error still has it.
-        fs::File::from(keeper).write_all(error::chain(error).as_bytes()).ok();
+        fs::File::from(keeper).write_all(said(error).as_bytes()).ok();
     }
     result
+}
+
+/// Begins what is said when the program cannot be run and nothing else is to blame.
+pub(super) const BY_PROGRAM: char = '!';
+
+/// The error for the keeper, all of it at once.
+fn said(error: &Error) -> String {
+    let text = error::chain(error);
+    if is_by_program(error) { format!("{BY_PROGRAM}{text}") } else { text }
+}
+
+/// A lack of memory, processes or open files says nothing about the program.
+fn is_by_program(error: &Error) -> bool {
+    let Error::File { doing: EXEC, source, .. } = error else { return false };
+    let host = [
+        Errno::AGAIN,
+        Errno::IO,
+        Errno::MFILE,
+        Errno::NFILE,
+        Errno::NOMEM,
+        Errno::NOSPC,
+        Errno::TXTBSY,
+    ];
+    Errno::from_io_error(source).is_none_or(|errno| !host.contains(&errno))
 }
 
 fn become_spec(spec_path: &Path, spec: &KeepSpec) -> Result<(), Error> {
@@ -71,7 +99,7 @@ fn become_spec(spec_path: &Path, spec: &KeepSpec) -> Result<(), Error> {
         .env("GROUNDCREW_TXN", &spec.txn)
         .env("GROUNDCREW_ATTEMPT", &spec.attempt)
         .env(RUN_ENV, spec_path.parent().unwrap_or(spec_path));
-    Err(Error::file("start", program, command.exec()))
+    Err(Error::file(EXEC, program, command.exec()))
 }
 
 fn identity(user: &User) -> Result<Identity, Error> {

@@ -35,6 +35,13 @@ pub struct KeepSpec {
     pub attempt: String,
     /// Digest of the release that runs.
     pub release: String,
+    /// What this is a run of.
+    #[serde(default)]
+    pub kind: Kind,
+    /// Counts the app's runs from 1 on, so that their order does not depend on a clock; 0 where
+    /// nobody counted.
+    #[serde(default)]
+    pub seq: u64,
     /// Program and arguments; a relative program is looked for from `cwd`, a bare name in `PATH`.
     pub argv: Vec<String>,
     /// Working directory, absolute.
@@ -57,6 +64,23 @@ pub struct KeepSpec {
     /// How long descendants that outlive the main process have after SIGTERM, in milliseconds.
     #[serde(default = "default_stray_grace_ms")]
     pub stray_grace_ms: u64,
+    /// Everything is killed so many milliseconds after the start, whoever is still there to ask
+    /// for it; `None`: it may run for ever.
+    #[serde(default)]
+    pub limit_ms: Option<u64>,
+}
+
+/// What is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// The app itself.
+    #[default]
+    App,
+    /// A command of the release that changes the app's data.
+    Migration,
+    /// Any other command beside the app.
+    Hook,
 }
 
 fn default_stray_grace_ms() -> u64 {
@@ -220,6 +244,8 @@ impl KeepSpec {
             txn: txn.into(),
             attempt: attempt.into(),
             release: release.into(),
+            kind: Kind::App,
+            seq: 0,
             argv,
             cwd: cwd.into(),
             env: BTreeMap::new(),
@@ -228,6 +254,7 @@ impl KeepSpec {
             log: LogLimits::default(),
             stop: Stop::default(),
             stray_grace_ms: default_stray_grace_ms(),
+            limit_ms: None,
         }
     }
 

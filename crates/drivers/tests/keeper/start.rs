@@ -124,7 +124,8 @@ fn an_app_that_cannot_be_started_says_why_and_is_not_tried_again() {
         for _ in 0..2 {
             let found = client::start(&rig.run_dir(), &spec, &exe()).unwrap();
             let StartedRun::Exited(exit) = found else { panic!("{found:?}") };
-            let Outcome::NotStarted { why } = &exit.outcome else { panic!("{exit:?}") };
+            let Outcome::NotStarted { why, by_program } = &exit.outcome else { panic!("{exit:?}") };
+            assert_eq!(*by_program, expected.contains("no/such/program"), "{why}");
             assert!(why.starts_with(expected), "{why}");
         }
     }

@@ -15,8 +15,9 @@ pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts
     };
     let seen = ports.runtime.observe();
     let observed = seen.is_ok();
-    let running = seen.ok().and_then(|seen| seen.running);
-    Facts { now: ports.clock.now(), busy, running, observed, due, may_revive }
+    let seen = seen.unwrap_or_default();
+    let (running, latest) = (seen.running, seen.latest);
+    Facts { now: ports.clock.now(), busy, running, latest, observed, due, may_revive }
 }
 
 /// The facts of one round of gates.

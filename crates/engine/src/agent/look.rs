@@ -46,7 +46,12 @@ impl Agent<'_, '_> {
     }
 
     /// What was found, if it is not what runs.
-    fn offer(&mut self, found: Found, follow: &Follow, apply_config: bool) -> Option<Offer> {
+    pub(super) fn offer(
+        &mut self,
+        found: Found,
+        follow: &Follow,
+        apply_config: bool,
+    ) -> Option<Offer> {
         let config = self.policy.config.clone();
         let runs = self.app.running.as_ref();
         let same_release = runs.is_some_and(|runs| runs.release.digest == found.release.digest);

@@ -7,6 +7,7 @@
 //! help, no forward step is taken; an app that is down goes back, from the plan in memory and by
 //! observation, and what happened is recorded once the store can be written again.
 
+mod check;
 mod gather;
 mod look;
 mod notices;
@@ -25,12 +26,15 @@ use crate::plan::{Installed, Plan};
 use crate::policy::Policy;
 use crate::ports::{Append, Ports, Progress, Woken};
 
+pub use check::Checked;
 pub use look::Look;
 pub use notices::{notices, summary};
 use perform::Outcome;
 
-/// The first pause before a failed step back is tried again; it grows with the attempts.
-const BACK_PAUSE_MS: u64 = 500;
+/// The first pause after a step that failed; it grows with each that fails in a row.
+const PAUSE_MS: u64 = 500;
+/// The longest such pause.
+const PAUSE_MAX_MS: u64 = 60_000;
 
 /// What a turn came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub struct Agent<'a, 'w> {
     app: App,
     unrecorded: Vec<Unrecorded>,
     judged: Vec<Answer>,
+    failed_in_row: u32,
 }
 
 /// What a step is done with.
@@ -81,7 +86,7 @@ impl<'a, 'w> Agent<'a, 'w> {
         progress: &'a mut dyn Progress,
     ) -> Self {
         let stage = Stage { policy, ports, progress, notes: None };
-        Self { policy, stage, app, unrecorded: Vec::new(), judged: Vec::new() }
+        Self { policy, stage, app, unrecorded: Vec::new(), judged: Vec::new(), failed_in_row: 0 }
     }
 
     /// Where the app stands.
@@ -141,8 +146,8 @@ impl<'a, 'w> Agent<'a, 'w> {
     }
 
     fn step(&mut self, step: Step) -> Turn {
-        if self.attempts() > 0 {
-            let pause = BACK_PAUSE_MS.saturating_mul(u64::from(self.attempts()));
+        if self.failed_in_row > 0 {
+            let pause = PAUSE_MS.saturating_mul(u64::from(self.failed_in_row)).min(PAUSE_MAX_MS);
             if self.stage.ports.clock.wait(Duration::from_millis(pause)) == Woken::Shutdown {
                 return Turn::Shutdown;
             }
@@ -159,23 +164,16 @@ impl<'a, 'w> Agent<'a, 'w> {
             }
         }
         match perform::perform(step, &self.app, &mut self.stage) {
-            Outcome::Event(event) => self.record(event),
+            Outcome::Event(event) => {
+                if matches!(event, Event::Failed { step: Step::Prepare | Step::Precopy, .. }) {
+                    self.stand_down(Round::Volatile);
+                }
+                let failed = matches!(event, Event::Failed { .. });
+                self.failed_in_row = if failed { self.failed_in_row.saturating_add(1) } else { 0 };
+                self.record(event)
+            }
             Outcome::Nothing => Turn::Progress,
             Outcome::Shutdown => Turn::Shutdown,
-        }
-    }
-
-    fn attempts(&self) -> u32 {
-        match &self.app.state {
-            State::RollbackDecided(back)
-            | State::RbStopping(back)
-            | State::RbData(back)
-            | State::RbSwitch(back)
-            | State::RbStarting(back)
-            | State::RbProbing(back)
-            | State::RolledBack(back)
-            | State::Aborted(back) => back.attempts,
-            _ => 0,
         }
     }
 
@@ -187,6 +185,7 @@ impl<'a, 'w> Agent<'a, 'w> {
         if round == Round::Volatile
             && let Err(fault) = self.stage.ports.host.announce(true)
         {
+            self.stand_down(round);
             return self.record(Event::Failed { step: Step::Precopy, fault });
         }
         let facts = gather::gate_facts(round, &self.app, &offer, &mut self.stage);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::machine::{Back, Entry, Event};
+use crate::machine::{Back, Entry, Event, WayBack};
 use crate::noun::AppName;
 
 /// Lines of the candidate's output that are quoted.
@@ -25,6 +25,9 @@ pub(super) fn write(app: &AppName, back: &Back, timeline: &[Entry]) -> String {
     match &back.set_aside {
         Some(place) => line(format!("- Data that it wrote: {place}")),
         None => line("- Data that it wrote: none was set aside".to_owned()),
+    }
+    if let Some(WayBack::Snapshot(id)) = &back.way_back {
+        line(format!("- Data that was brought back: snapshot {id}"));
     }
     line("\n## Timeline\n".to_owned());
     for entry in timeline {

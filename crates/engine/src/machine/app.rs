@@ -5,12 +5,13 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 use super::state::{Back, Cause, Ending, Precopy, Secured, State, WayBack};
 use super::{
     Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
 };
 use crate::gate::{Answer, GateId, Verdict};
-use crate::noun::{BootId, ConfigHash, Digest, Fault, FaultKind, Now, Offer, SnapshotId, TxnId};
+use crate::noun::{ConfigHash, Digest, Fault, FaultKind, Now, Offer, TxnId};
 use crate::plan::Installed;
 
 /// Releases remembered as proven on this host; the oldest is forgotten first.
@@ -41,9 +42,9 @@ pub struct App {
     pub approved: Vec<Digest>,
     /// The one version or digest to stay at.
     pub pin: Option<String>,
-    /// The latest update whose data was set aside; it is kept for the post-mortem.
+    /// The latest update whose data was set aside; data and snapshot are kept as evidence.
     #[serde(default)]
-    pub last_failed: Option<TxnId>,
+    pub last_failed: Option<Failed>,
     /// A person stopped all updates.
     pub paused: bool,
     /// The app should run.
@@ -84,100 +85,6 @@ impl Default for App {
     }
 }
 
-/// The release that an app can always return to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LastGood {
-    /// It.
-    pub installed: Installed,
-    /// How it came to be trusted.
-    pub merit: Merit,
-    /// Wall clock since when, milliseconds since 1970.
-    pub since_ms: i64,
-}
-
-/// How a release came to be last-good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Merit {
-    /// Its watch passed.
-    Proven,
-    /// It was running when groundcrew came.
-    Adopted,
-    /// A person said so.
-    Approved,
-}
-
-/// A candidate that must not be tried again on this host.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KnownBad {
-    /// The release.
-    pub digest: Digest,
-    /// The configuration it failed with.
-    pub config: ConfigHash,
-    /// Its version, for people.
-    pub version: String,
-    /// What was found.
-    pub why: String,
-    /// Wall clock, milliseconds since 1970.
-    pub since_ms: i64,
-}
-
-/// A way back that is kept after its update closed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retained {
-    /// The update.
-    pub txn: TxnId,
-    /// The release that owned the data.
-    pub from: Option<Installed>,
-    /// The data.
-    pub snapshot: Option<SnapshotId>,
-    /// Accumulated uptime when it closed.
-    pub closed_uptime_ms: u64,
-    /// Wall clock when it closed.
-    pub closed_wall_ms: i64,
-}
-
-/// Tries of one candidate that failed through no fault of its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Retries {
-    /// The candidate.
-    pub digest: Digest,
-    /// Its configuration.
-    pub config: ConfigHash,
-    /// How many.
-    pub count: u32,
-}
-
-/// Uptime accumulated over boots: a clock that no one can step.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Uptime {
-    /// The boot of the latest entry.
-    pub boot: Option<BootId>,
-    /// Uptime at the latest entry, milliseconds.
-    pub at_ms: u64,
-    /// Accumulated up to then, milliseconds.
-    pub total_ms: u64,
-}
-
-impl Uptime {
-    /// The accumulated uptime at this moment.
-    #[must_use]
-    pub fn at(&self, now: &Now) -> u64 {
-        let passed = match &self.boot {
-            Some(boot) if *boot == now.boot => now.uptime_ms.saturating_sub(self.at_ms),
-            Some(_) => now.uptime_ms,
-            None => 0,
-        };
-        self.total_ms.saturating_add(passed)
-    }
-
-    fn advance(&mut self, now: &Now) {
-        self.total_ms = self.at(now);
-        self.boot = Some(now.boot.clone());
-        self.at_ms = now.uptime_ms;
-    }
-}
-
 impl App {
     /// Folds one entry of the journal.
     ///
@@ -196,8 +103,7 @@ impl App {
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
                 if found.exchanged {
-                    let txn = self.state.update().map(|update| update.plan.txn.clone());
-                    self.last_failed = txn.or(self.last_failed);
+                    self.last_failed = self.failed_now().or(self.last_failed);
                 }
                 if let (true, State::RbStarting(back)) = (found.switched_back, &self.state) {
                     self.running = back.update.plan.from.clone();
@@ -389,7 +295,7 @@ impl App {
     fn close_back(&mut self, back: &Back, at: &Now) -> State {
         let offer = back.update.plan.offer.clone();
         if back.set_aside.is_some() {
-            self.last_failed = Some(back.update.plan.txn.clone());
+            self.last_failed = Some(failed(back));
         }
         match back.cause {
             Cause::Candidate | Cause::Operator => {
@@ -401,6 +307,14 @@ impl App {
                 waiting(offer, true, vec![answer], at.wall_ms)
             }
             Cause::Host | Cause::Interrupted => self.retry(offer, true, &back.why, at),
+        }
+    }
+
+    /// The open update, if its way back is walked or was.
+    fn failed_now(&self) -> Option<Failed> {
+        match &self.state {
+            State::RbStopping(back) | State::RbStarting(back) => Some(failed(back)),
+            _ => None,
         }
     }
 
@@ -455,4 +369,12 @@ impl App {
             _ => None,
         }
     }
+}
+
+fn failed(back: &Back) -> Failed {
+    let snapshot = match &back.way_back {
+        Some(WayBack::Snapshot(id)) => Some(id.clone()),
+        Some(WayBack::Stateless) | None => None,
+    };
+    Failed { txn: back.update.plan.txn.clone(), snapshot }
 }

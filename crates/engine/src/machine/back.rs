@@ -3,9 +3,9 @@
 //! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
 //! running and a person is asked. There is no loop.
 
-use super::state::{Back, DataChoice, Latest, State, StopReport};
-use super::{BACK_ATTEMPTS, Event, Step, Unexpected, unexpected};
-use crate::noun::{Digest, Fault, Now};
+use super::state::{Back, DataChoice, State, StopReport};
+use super::{BACK_ATTEMPTS, BACK_PROVES, Event, Step, Unexpected, unexpected};
+use crate::noun::{Fault, Now};
 
 /// Whether the state belongs to the way back.
 pub(super) fn is_back(state: &State) -> bool {
@@ -47,7 +47,9 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             let set_aside = set_aside.clone().or_else(|| back.set_aside.clone());
             State::RbSwitch(Back { set_aside, restored: true, ..fresh(back) })
         }
-        (State::RbSwitch(back), Event::RbSwitched) => State::RbStarting(fresh(back)),
+        (State::RbSwitch(back), Event::RbSwitched) => {
+            State::RbStarting(Back { switched: true, ..fresh(back) })
+        }
         (State::RbStarting(back), Event::RbStarted) => State::RbProbing(fresh(back)),
         (State::RbProbing(mut back), Event::RbProved) => {
             back.update.up_ms = Some(at.wall_ms);
@@ -57,8 +59,9 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             }
         }
         (State::RbProbing(mut back), Event::RbDisproved { finding }) => {
+            back.disproved = back.disproved.saturating_add(1);
             back.stuck_at = Some(format!("the old release is not well either: {finding}"));
-            State::Stuck(back)
+            if back.disproved < BACK_PROVES { State::RbStopping(back) } else { State::Stuck(back) }
         }
         (
             State::RbData(back) | State::RbSwitch(back) | State::RbStarting(back),
@@ -75,17 +78,14 @@ fn fresh(back: Back) -> Back {
     Back { attempts: 0, stuck_at: None, ..back }
 }
 
-/// No start is known.
-fn nobody() -> Latest {
-    Latest { run: String::new(), digest: Digest(String::new()) }
-}
-
 /// The candidate is down. If somebody ran after the data was (perhaps partly) exchanged, what
 /// lies there is no longer what the snapshot held: it is restored once more.
 fn stopped(mut back: Back, report: &StopReport) -> State {
-    let before = back.latest.replace(report.latest.clone().unwrap_or_else(nobody));
-    let ran_since = before.is_none_or(|before| Some(&before) != back.latest.as_ref());
-    if back.exchange_begun && (report.ran || ran_since) {
+    // The first proof has nothing to compare with; an exchange before it was not recorded.
+    let ran_since = !back.proven_down || back.latest != report.latest;
+    back.latest.clone_from(&report.latest);
+    back.proven_down = true;
+    if back.exchange_begun && !back.switched && (report.ran || ran_since) {
         back.restored = false;
         back.exchange_begun = false;
         back.built = Vec::new();
@@ -136,7 +136,7 @@ pub(super) fn unblock(state: State) -> State {
         State::Stuck(back) => {
             // A new round, because the names of the old one's runs and trees are used up.
             let round = back.round.saturating_add(1);
-            State::RbStopping(Back { round, built: Vec::new(), ..fresh(back) })
+            State::RbStopping(Back { round, built: Vec::new(), disproved: 0, ..fresh(back) })
         }
         State::Held(wait) => State::Detected(wait.offer),
         state => state,

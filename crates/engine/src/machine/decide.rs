@@ -1,13 +1,9 @@
 //! The one thing to do now, as a pure function of where the app stands and what is the case.
 
-// A new state must be decided on here, not fall into a wildcard.
-#![warn(clippy::wildcard_enum_match_arm)]
-
-use super::state::{Precopy, State};
+use super::state::{Latest, Precopy, State, Update};
 use super::{App, Event, Step};
 use crate::gate::{Answer, Round};
 use crate::noun::{Digest, Now};
-use crate::plan::Installed;
 
 /// What is the case right now; gathered before every decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +14,9 @@ pub struct Facts {
     pub busy: Option<String>,
     /// The release of which a process runs.
     pub running: Option<Digest>,
-    /// Whether that could be observed at all.
+    /// The latest start of the app, by whomever.
+    pub latest: Option<Latest>,
+    /// Whether these could be observed at all.
     pub observed: bool,
     /// A waiting candidate should be judged again: a poll is due, or a person said something.
     pub due: bool,
@@ -52,16 +50,7 @@ impl App {
             State::Precopying(Precopy { copied: false, .. }) => Action::Do(Step::Precopy),
             State::Precopying(_) => Action::Judge(Round::Volatile),
             State::Draining(_) => unless_busy(facts, Step::Stop),
-            State::Stopped(_)
-            | State::Snapshotting(_)
-            | State::Snapshotted(_)
-            | State::Migrating(_)
-            | State::RbData(_)
-            | State::RbSwitch(_)
-                if facts.running.is_some() =>
-            {
-                Action::Record(Event::RanAgain)
-            }
+            state if facts.somebody_ran(state) => Action::Record(Event::RanAgain),
             State::Stopped(_) | State::Snapshotting(_) => unless_busy(facts, Step::Snapshot),
             State::Snapshotted(_) => unless_busy(facts, Step::Switch),
             State::Applying(_) => Action::Do(Step::Switch),
@@ -80,9 +69,6 @@ impl App {
             State::RbData(back) if back.built.is_empty() => Action::Do(Step::RbBuild),
             State::RbData(_) => Action::Do(Step::RbExchange),
             State::RbSwitch(_) => Action::Do(Step::RbSwitch),
-            State::RbStarting(back) if facts.runs_another(back.update.plan.from.as_ref()) => {
-                Action::Record(Event::RanAgain)
-            }
             State::RbStarting(_) => Action::Do(Step::RbStart),
             State::RbProbing(_) => Action::Do(Step::RbProve),
             State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
@@ -117,11 +103,28 @@ impl Facts {
         self.running.is_some() || !self.observed
     }
 
-    /// A process of another release than this one runs.
-    fn runs_another(&self, than: Option<&Installed>) -> bool {
-        let than = than.map(|installed| &installed.release.digest);
-        self.running.is_some() && self.running.as_ref() != than
+    /// Somebody started the app after it was proven to be down: what was done since rests on a
+    /// false ground.
+    fn somebody_ran(&self, state: &State) -> bool {
+        let before = match state {
+            State::Stopped(update) | State::Snapshotting(update) => latest_at_stop(update),
+            State::Snapshotted(secured) | State::Migrating(secured) => {
+                latest_at_stop(&secured.update)
+            }
+            State::RbData(back) | State::RbSwitch(back) => back.latest.as_ref(),
+            State::RbStarting(back) => {
+                let from = back.update.plan.from.as_ref().map(|from| &from.release.digest);
+                return self.running.is_some() && self.running.as_ref() != from;
+            }
+            // Elsewhere the app may run, or nothing was built on its being down.
+            _ => return false,
+        };
+        self.observed && (self.running.is_some() || self.latest.as_ref() != before)
     }
+}
+
+fn latest_at_stop(update: &Update) -> Option<&Latest> {
+    update.stop.as_ref().and_then(|stop| stop.latest.as_ref())
 }
 
 fn unless_busy(facts: &Facts, step: Step) -> Action {

@@ -52,7 +52,7 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
             offer.release = release.clone();
             State::Staged(offer)
         }
-        (State::Staged(offer), Event::Judged { answers, .. }) => {
+        (State::Staged(offer), Event::Judged { round: Round::Arm, answers }) => {
             waiting(offer, true, answers.clone(), at.wall_ms)
         }
         (State::Staged(_) | State::Held(_) | State::Deferred(_), Event::Armed { plan }) => {
@@ -230,6 +230,9 @@ pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
         built: Vec::new(),
         exchange_begun: false,
         latest: None,
+        proven_down: false,
+        switched: false,
+        disproved: 0,
         set_aside: None,
         restored: false,
         round: 1,
@@ -249,6 +252,9 @@ fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -
         built: Vec::new(),
         exchange_begun: false,
         latest: None,
+        proven_down: false,
+        switched: false,
+        disproved: 0,
         set_aside: None,
         restored: false,
         round: 1,

@@ -42,14 +42,16 @@ mod back;
 mod decide;
 mod event;
 mod forward;
+mod kept;
 mod resume;
 mod state;
 #[cfg(test)]
 mod tests;
 
-pub use app::{App, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+pub use app::App;
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
+pub use kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 pub use state::{
     Back, Cause, DataChoice, Draining, Ending, Latest, Precopy, Secured, State, StopReport, TreeId,
     TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
@@ -60,6 +62,8 @@ use crate::noun::Offer;
 
 /// Attempts of one step back before the update is stuck.
 pub const BACK_ATTEMPTS: u32 = 3;
+/// Times the old release may turn out not to be well before the update is stuck.
+pub const BACK_PROVES: u32 = 2;
 /// Agents that may die during one touched update before it goes back.
 pub const RESUMES_MAX: u32 = 12;
 /// Times a candidate is tried again after a fault of the host, before a person is asked.

@@ -69,7 +69,12 @@ fn unrecorded(state: &State, found: &Takeover) -> Option<State> {
     let back = went_back(state)?;
     // The data goes back before the release does, so a release that is back has its data.
     if found.switched_back {
-        return Some(State::RbStarting(Back { restored: true, exchange_begun: true, ..back }));
+        return Some(State::RbStarting(Back {
+            restored: true,
+            exchange_begun: true,
+            switched: true,
+            ..back
+        }));
     }
     // The old data lies there, in part or in whole, and nobody may run on it but the old release.
     Some(State::RbStopping(Back { exchange_begun: true, ..back }))

@@ -294,6 +294,15 @@ pub struct Back {
     /// The latest start before the data was brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<Latest>,
+    /// That is known: it was proven to be down at least once on the way back.
+    #[serde(default)]
+    pub proven_down: bool,
+    /// The old release is in its place: whoever ran since, ran it on its own data.
+    #[serde(default)]
+    pub switched: bool,
+    /// How often the old release was started and was not well.
+    #[serde(default)]
+    pub disproved: u32,
     /// How often the restore was begun; names its trees.
     pub round: u32,
     /// Failed attempts of the present step.

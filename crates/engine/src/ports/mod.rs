@@ -48,8 +48,10 @@ pub struct KeepSet {
     pub releases: BTreeSet<Digest>,
     /// Snapshots.
     pub snapshots: BTreeSet<SnapshotId>,
-    /// Updates whose runs, restore trees and failed data are still needed.
+    /// Updates whose runs and failed data are still needed.
     pub txns: BTreeSet<TxnId>,
+    /// The open update: only its restore trees may still be needed.
+    pub open: Option<TxnId>,
 }
 
 /// The ports of one app, composed.

@@ -1,7 +1,7 @@
 //! What runs an app: processes under a keeper, containers, units.
 
 use crate::machine::{Latest, StopReport};
-use crate::noun::{Digest, Fault, TxnId};
+use crate::noun::{Digest, Fault, FaultKind, TxnId};
 use crate::plan::Installed;
 
 /// What a runtime sees of its app.
@@ -134,4 +134,132 @@ pub trait Runtime {
     ///
     /// `Candidate`: it ended with an error or ran out of time; the text has the end of its output.
     fn run(&mut self, order: &CommandOrder<'_>) -> Result<(), Fault>;
+}
+
+/// What [`contract`] needs of whoever calls it.
+#[allow(missing_debug_implementations, reason = "closures have no useful form")]
+pub struct Fixture<'f> {
+    /// A release that runs until it is stopped.
+    pub good: &'f Installed,
+    /// Another one.
+    pub other: &'f Installed,
+    /// A release that ends by itself as soon as it is started.
+    pub ends: &'f Installed,
+    /// A hook that ends with success.
+    pub hook: Vec<String>,
+    /// The truth: releases of which a process lives, one entry per copy.
+    pub alive: &'f mut dyn FnMut() -> Vec<Digest>,
+    /// Ends what runs as if it had crashed, and waits until it has.
+    pub crash: &'f mut dyn FnMut(),
+}
+
+/// What every runtime promises, checked through the trait, on an app that was never started.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn contract(runtime: &mut dyn Runtime, fixture: &mut Fixture<'_>) {
+    let first = TxnId::from("contract-1");
+    nothing_is_no_work(runtime, &first);
+    one_copy_of_what_is_in_place(runtime, fixture, &first);
+    a_stop_leaves_nothing(runtime, fixture, &first);
+    an_end_is_told_truly(runtime, fixture, &TxnId::from("contract-2"));
+    the_place_is_labelled(runtime, fixture);
+}
+
+fn look(runtime: &mut dyn Runtime) -> Observed {
+    runtime.observe().expect("a runtime that works can be asked")
+}
+
+fn place(runtime: &mut dyn Runtime, to: Option<&Installed>, txn: &TxnId, back: bool) {
+    for _ in 0..2 {
+        runtime.switch(&SwitchOrder { to, txn, back }).expect("switching, and once more");
+    }
+    assert_eq!(look(runtime).in_place.as_ref(), to.map(|to| &to.release.digest));
+}
+
+fn nothing_is_no_work(runtime: &mut dyn Runtime, txn: &TxnId) {
+    let seen = look(runtime);
+    assert_eq!((seen.in_place, seen.running, seen.ended, seen.latest), (None, None, None, None));
+    let report = runtime.stop(&StopOrder { installed: None, txn }).expect("nothing to stop");
+    assert!(!report.ran && report.latest.is_none(), "{report:?}");
+}
+
+fn one_copy_of_what_is_in_place(runtime: &mut dyn Runtime, fixture: &mut Fixture<'_>, txn: &TxnId) {
+    let (good, other) = (fixture.good, fixture.other);
+    let order = |installed, run| StartOrder { installed, txn, run, attended: true };
+    place(runtime, Some(good), txn, false);
+    assert_eq!(look(runtime).placed_by, Some((txn.clone(), false)));
+    assert!((fixture.alive)().is_empty(), "a switch started something");
+    let refused = runtime.start(&order(other, "start-0")).expect_err("it is not in place");
+    assert_eq!(refused.kind, FaultKind::Host, "{refused}");
+    runtime.start(&order(good, "start-0")).expect("the first start");
+    let begun = look(runtime);
+    assert_eq!(begun.running.as_ref(), Some(&good.release.digest));
+    assert_eq!(begun.latest.as_ref().map(|latest| &latest.digest), begun.running.as_ref());
+    for (run, attended) in [("start-0", true), ("start-1", true), ("care-0", false)] {
+        let again = StartOrder { attended, ..order(good, run) };
+        runtime.start(&again).expect("it runs already");
+        assert_eq!(look(runtime).latest, begun.latest, "{run} started something");
+    }
+    let purpose = Purpose::Hook(fixture.hook.clone());
+    let hook = CommandOrder { installed: good, txn, purpose, timeout_ms: 60_000 };
+    runtime.run(&hook).expect("the hook ends well");
+    runtime.run(&hook).expect("and does so twice");
+    assert_eq!(look(runtime).latest, begun.latest, "a hook is no start");
+    place(runtime, Some(other), txn, false);
+    assert_eq!(look(runtime).running, begun.running, "a switch stopped something");
+    let refused = runtime.start(&order(other, "start-2")).expect_err("something else runs");
+    assert_eq!(refused.kind, FaultKind::Host, "{refused}");
+    assert_eq!((fixture.alive)(), std::slice::from_ref(&good.release.digest));
+}
+
+fn a_stop_leaves_nothing(runtime: &mut dyn Runtime, fixture: &mut Fixture<'_>, txn: &TxnId) {
+    let begun = look(runtime).latest;
+    let stop = StopOrder { installed: Some(fixture.good), txn };
+    let report = runtime.stop(&stop).expect("it stops");
+    assert!(report.ran && report.clean, "{report:?}");
+    assert_eq!(report.latest, begun);
+    assert!((fixture.alive)().is_empty());
+    let seen = look(runtime);
+    assert_eq!(seen.running, None);
+    let ended = seen.ended.expect("the latest run ended");
+    assert!(!ended.by_itself, "{ended:?}");
+    assert_eq!(ended.run, Some((txn.clone(), "start-0".to_owned())));
+    let again = runtime.stop(&stop).expect("it is stopped");
+    assert_eq!((again.ran, again.latest), (false, begun));
+}
+
+fn an_end_is_told_truly(runtime: &mut dyn Runtime, fixture: &mut Fixture<'_>, txn: &TxnId) {
+    let before = look(runtime).latest;
+    let good = fixture.good;
+    let order = |run| StartOrder { installed: good, txn, run, attended: true };
+    place(runtime, Some(good), txn, false);
+    runtime.start(&order("start-0")).expect("it starts again");
+    let begun = look(runtime).latest;
+    assert_ne!(begun, before, "every start has a name of its own");
+    (fixture.crash)();
+    let ended = look(runtime).ended.expect("it crashed");
+    assert!(ended.by_itself && ended.digest == good.release.digest, "{ended:?}");
+    runtime.start(&order("start-0")).expect_err("this run is over");
+    assert!((fixture.alive)().is_empty());
+    runtime.start(&order("start-1")).expect("another start");
+    assert_ne!(look(runtime).latest, begun);
+    runtime.stop(&StopOrder { installed: Some(good), txn }).expect("it stops");
+    let ends = fixture.ends;
+    place(runtime, Some(ends), txn, false);
+    let start = StartOrder { installed: ends, txn, run: "start-2", attended: true };
+    let fault = runtime.start(&start).expect_err("it ended at once");
+    assert_eq!(fault.kind, FaultKind::Candidate, "{fault}");
+    assert!((fixture.alive)().is_empty());
+    let ended = look(runtime).ended.expect("it ended");
+    assert!(ended.by_itself && ended.digest == ends.release.digest, "{ended:?}");
+}
+
+fn the_place_is_labelled(runtime: &mut dyn Runtime, fixture: &mut Fixture<'_>) {
+    let txn = TxnId::from("contract-3");
+    place(runtime, Some(fixture.other), &txn, true);
+    assert_eq!(look(runtime).placed_by, Some((txn.clone(), true)));
+    place(runtime, None, &txn, true);
+    assert!((fixture.alive)().is_empty());
 }

@@ -115,7 +115,7 @@ impl Snapshots for SimSnapshots {
         });
         let txn = |name: &String| name.as_str().into();
         if !stay {
-            world.restored.retain(|(of, ..), _| set.txns.contains(&txn(of)));
+            world.restored.retain(|(of, ..), _| set.open == Some(txn(of)));
         }
         world.aside.retain(|(of, ..)| set.txns.contains(&txn(of)));
         Ok(Vec::new())

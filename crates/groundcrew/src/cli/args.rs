@@ -1,0 +1,253 @@
+//! The words of the command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Overrides;
+
+/// Updates apps when it is safe, proves it, and takes them back with their data.
+#[derive(Debug, Parser)]
+#[command(name = "groundcrew", version, disable_help_subcommand = true)]
+pub(crate) struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// Where things are.
+    #[command(flatten)]
+    pub(crate) overrides: Places,
+    /// Print JSON with a version instead of text.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+impl Args {
+    /// The places that were named.
+    pub(crate) fn overrides(&self) -> Overrides {
+        self.overrides.overrides()
+    }
+}
+
+/// Where things are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Places {
+    /// The configuration's main file [default: /etc/groundcrew/groundcrew.toml].
+    #[arg(long, global = true, value_name = "PATH", env = "GROUNDCREW_CONFIG", hide_env = false)]
+    config: Option<PathBuf>,
+    /// The state directory; wins over `[paths] state`.
+    #[arg(long, global = true, value_name = "DIR", env = "GROUNDCREW_STATE")]
+    state: Option<PathBuf>,
+}
+
+impl Places {
+    /// As the configuration wants them: absolute.
+    pub(crate) fn overrides(&self) -> Overrides {
+        let whole = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        Overrides { config: self.config.as_ref().map(whole), state: self.state.as_ref().map(whole) }
+    }
+}
+
+/// How long an update is waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Wait {
+    /// Until the candidate's probes passed.
+    #[default]
+    Accepted,
+    /// Until its watch passed.
+    Proven,
+}
+
+/// An update that is asked for.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Ask {
+    /// The app.
+    pub(crate) app: String,
+    /// Print the plan and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait.
+    #[arg(long, value_enum, default_value_t, value_name = "FOR")]
+    pub(crate) wait: Wait,
+    /// Only if this version is what is offered.
+    #[arg(long, value_name = "VERSION")]
+    pub(crate) version: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Write a commented configuration and make the directories; overwrites nothing.
+    Init {
+        /// Write it here instead of the default place.
+        #[arg(value_name = "DIR")]
+        dir: Option<PathBuf>,
+    },
+    /// Look at the configuration, or apply it to an app.
+    Config {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Look after all apps until SIGTERM.
+    Agent,
+    /// Look once at every app, update what may be updated, and end.
+    Once {
+        /// How long to wait.
+        #[arg(long, value_enum, default_value_t, value_name = "FOR")]
+        wait: Wait,
+    },
+    /// Ask all gates about what is offered, and do nothing.
+    Check {
+        /// One app; all by default.
+        app: Option<String>,
+    },
+    /// Update an app if its gates allow it.
+    Update(Ask),
+    /// Say how the apps are.
+    Status {
+        /// One app; all by default.
+        app: Option<String>,
+        /// Fail unless this version, revision or digest runs.
+        #[arg(long, value_name = "REV", requires = "app")]
+        expect: Option<String>,
+    },
+    /// List updates that are over, newest first.
+    History {
+        /// One app; all by default.
+        app: Option<String>,
+        /// At most so many.
+        #[arg(short, default_value_t = 20, value_name = "N")]
+        n: usize,
+    },
+    /// Stay at one version.
+    Pin {
+        /// The app.
+        app: String,
+        /// A version or a digest.
+        version: String,
+    },
+    /// Follow the channel again.
+    Unpin {
+        /// The app.
+        app: String,
+    },
+    /// Let a candidate through the gates that ask for a person, or call a release proven.
+    Approve {
+        /// The app.
+        app: String,
+        /// A version or a digest.
+        version: String,
+    },
+    /// Forget what is known as bad, and take a stuck update up again.
+    Unblock {
+        /// The app.
+        app: String,
+    },
+    /// No updates of an app until `resume`.
+    Pause {
+        /// The app.
+        app: String,
+    },
+    /// Updates go on.
+    Resume {
+        /// The app.
+        app: String,
+    },
+    /// Start an app that was stopped by hand.
+    Start {
+        /// The app.
+        app: String,
+    },
+    /// Stop an app; it stays so until `start`.
+    Stop {
+        /// The app.
+        app: String,
+    },
+    /// Stop an app and start it.
+    Restart {
+        /// The app.
+        app: String,
+    },
+    /// Print the end of an app's output.
+    Logs {
+        /// The app.
+        app: String,
+        /// So many lines.
+        #[arg(short, default_value_t = 50, value_name = "N")]
+        n: usize,
+    },
+    /// Look at copies of an app's data, or put one back.
+    Snapshot {
+        /// What to do.
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
+    /// Ask the agent whether it answers: 0 it does, 1 it does not, 64 usage.
+    Healthcheck,
+    /// Show what groundcrew does, on this machine, in about a minute.
+    Demo(DemoArgs),
+    /// Print a completion script.
+    Completions {
+        /// For this shell.
+        shell: clap_complete::Shell,
+    },
+    /// Keep one run of an app.
+    #[command(hide = true)]
+    Keep {
+        /// What to run.
+        spec: PathBuf,
+    },
+    /// The service that the demo updates.
+    #[command(hide = true, disable_help_flag = true)]
+    DemoApp {
+        /// Its own arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether it is valid, and all that is wrong.
+    Check,
+    /// Print every value that is written, and where.
+    Show,
+    /// Print its JSON Schema.
+    Schema,
+    /// Run an app with its new configuration, through the same gates as a release.
+    Apply(Ask),
+}
+
+/// What to do with snapshots.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SnapshotCommand {
+    /// List them, oldest first.
+    List {
+        /// The app.
+        app: String,
+    },
+    /// Read one, or all, and compare with what was copied.
+    Verify {
+        /// The app.
+        app: String,
+        /// Which; all by default.
+        id: Option<String>,
+    },
+    /// Put the data of one back; what is there now is kept aside.
+    Restore {
+        /// The app.
+        app: String,
+        /// Which.
+        id: String,
+    },
+}
+
+/// How the demo is played.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct DemoArgs {
+    /// Leave everything there to play with.
+    #[arg(long)]
+    pub(crate) keep: bool,
+}

@@ -1,0 +1,139 @@
+//! The command line: what a person or a script asks for, and what they get back.
+//!
+//! Data goes to standard output, talk to standard error. A command that writes asks the agent if
+//! one runs; else it takes the agent's lock and does it itself. Exit codes are [`Exit`].
+
+mod args;
+mod config;
+mod demo;
+mod follow;
+mod init;
+mod logs;
+mod plan;
+pub(crate) mod print;
+mod reach;
+mod show;
+mod snapshot;
+mod tell;
+mod update;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::agent;
+use crate::config::{Overrides, Settings};
+use crate::exit::{Exit, Refusal};
+use args::{Args, Command};
+use print::Printer;
+
+/// Runs the command line.
+pub(crate) fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Help and version are data and no error; both end quietly on a closed pipe.
+            drop(error.print());
+            return match (error.use_stderr(), is_healthcheck()) {
+                (false, _) => Exit::Done.into(),
+                (true, false) => Exit::Usage.into(),
+                (true, true) => ExitCode::from(HEALTHCHECK_USAGE),
+            };
+        }
+    };
+    let printer = Printer::new(args.json);
+    match args.command {
+        Command::Keep { spec } => groundcrew_drivers::keeper::main(&spec),
+        Command::DemoApp { args } => demo_app(args),
+        Command::Healthcheck => healthcheck(&args.overrides()),
+        command => match run(command, &args.overrides, &printer) {
+            Ok(exit) => exit.into(),
+            Err(refusal) => {
+                print::talk(&format!("groundcrew: {refusal}"));
+                refusal.code.into()
+            }
+        },
+    }
+}
+
+/// What `healthcheck` ends with when it is called wrongly: 1 and 2 say something about health.
+const HEALTHCHECK_USAGE: u8 = 64;
+
+fn is_healthcheck() -> bool {
+    std::env::args_os().skip(1).any(|arg| arg == "healthcheck")
+}
+
+fn settings(overrides: &Overrides) -> Result<Settings, Refusal> {
+    crate::config::load(overrides).map_err(|problems| {
+        let count = problems.0.len();
+        let noun = if count == 1 { "problem" } else { "problems" };
+        Refusal::usage(format!("{count} {noun} in the configuration\n{problems}"))
+    })
+}
+
+fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exit, Refusal> {
+    let overrides = places.overrides();
+    let settings = || settings(&overrides);
+    match command {
+        Command::Init { dir } => init::run(dir.as_deref(), &overrides, printer),
+        Command::Config { command } => config::run(command, &overrides, printer),
+        Command::Agent => agent::run(settings()?, overrides.clone()),
+        Command::Once { wait } => update::once(settings()?, &overrides, wait, printer),
+        Command::Check { app } => show::check(settings()?, &overrides, app.as_deref(), printer),
+        Command::Update(ask) if ask.dry_run => {
+            plan::run(settings()?, &overrides, &ask.app, false, printer)
+        }
+        Command::Update(ask) => update::run(settings()?, &overrides, &ask, printer),
+        Command::Status { app, expect } => {
+            show::status(settings()?, &overrides, app.as_deref(), expect.as_deref(), printer)
+        }
+        Command::History { app, n } => {
+            show::history(settings()?, &overrides, app.as_deref(), n, printer)
+        }
+        Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
+        Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
+        Command::Demo(args) => demo::run(args, printer.is_json()),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Args::command(), "groundcrew", &mut script);
+            print::data(&String::from_utf8_lossy(&script));
+            Ok(Exit::Done)
+        }
+        command => {
+            let request = tell::request(&command)
+                .ok_or_else(|| Refusal::usage("this command is not for the agent"))?;
+            tell::run(settings()?, &overrides, request, printer)
+        }
+    }
+}
+
+fn demo_app(args: Vec<std::ffi::OsString>) -> ExitCode {
+    match groundcrew_demo_app::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print::talk(&format!("ledger: {}", crate::chain(&error)));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+/// The agent answers on its socket: 0; it does not: 1.
+fn healthcheck(overrides: &Overrides) -> ExitCode {
+    use crate::crew::request::{Reply, Request};
+    use crate::crew::socket::Line;
+    let answer = settings(overrides).and_then(|settings| match Line::open(&settings.run)? {
+        Some(mut line) => line.ask(Request::Ping),
+        None => Err(Refusal::failed("no agent runs")),
+    });
+    match answer {
+        Ok(Reply::Pong { pid, version }) => {
+            print::data(&format!("the agent answers: pid {pid}, version {version}\n"));
+            ExitCode::SUCCESS
+        }
+        Ok(_) => ExitCode::FAILURE,
+        Err(refusal) => {
+            print::talk(&format!("groundcrew: not healthy: {refusal}"));
+            ExitCode::FAILURE
+        }
+    }
+}

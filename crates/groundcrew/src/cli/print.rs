@@ -1,0 +1,74 @@
+//! The only place that prints: data to standard output, talk to standard error.
+//!
+//! Whoever reads the data may stop reading; that is no error.
+
+use std::io::{ErrorKind, Write as _};
+
+use serde::Serialize;
+
+/// Version of every `--json` shape (docs/reference/cli-json.md).
+const SCHEMA: u32 = 1;
+
+/// Prints data as text or as JSON.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Printer {
+    json: bool,
+}
+
+/// A shape with its version in front.
+#[derive(Serialize)]
+struct Versioned<'a, T> {
+    schema: u32,
+    #[serde(flatten)]
+    data: &'a T,
+}
+
+impl Printer {
+    /// As the command line asks.
+    pub(crate) fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// JSON is asked for.
+    pub(crate) fn is_json(self) -> bool {
+        self.json
+    }
+
+    /// Prints one thing in the form that is asked for.
+    pub(crate) fn show<T: Serialize>(self, data: &T, text: impl FnOnce() -> String) {
+        if self.json {
+            let whole = serde_json::to_string_pretty(&Versioned { schema: SCHEMA, data });
+            self::data(&format!("{}\n", whole.unwrap_or_default()));
+        } else {
+            self::data(&text());
+        }
+    }
+}
+
+/// Prints data. A reader that went away ends the output, not the command.
+pub(crate) fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => {}
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+        Err(error) => talk(&format!("groundcrew: cannot write to standard output: {error}")),
+    }
+}
+
+/// Says something to the person.
+pub(crate) fn talk(text: &str) {
+    // Nobody is left to be told when standard error is gone.
+    drop(writeln!(std::io::stderr().lock(), "{text}"));
+}
+
+/// A moment for people, in UTC, to the second.
+pub(crate) fn when(wall_ms: i64) -> String {
+    jiff::Timestamp::from_second(wall_ms.div_euclid(1_000))
+        .map_or_else(|_| format!("{wall_ms} ms"), |time| time.to_string())
+}
+
+/// The first letters of a digest.
+pub(crate) fn short(digest: &str) -> String {
+    let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
+    hex.chars().take(12).collect()
+}

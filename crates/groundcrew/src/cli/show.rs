@@ -1,0 +1,263 @@
+//! `status`, `history` and `check`: what is the case, for people and for programs.
+
+use std::fmt::Write as _;
+
+use groundcrew_engine::gate::{Answer, GateId, Verdict};
+use groundcrew_engine::machine::Ending;
+use serde::Serialize;
+
+use super::follow::{reasons, remedy_of};
+use super::print::{self, Printer};
+use super::reach::{Reach, unexpected};
+use crate::config::units::{show_bytes, show_ms};
+use crate::config::{Overrides, Settings};
+use crate::crew::board::View;
+use crate::crew::order::Check;
+use crate::crew::request::{Past, Reply, Request};
+use crate::exit::{Exit, Refusal};
+
+#[derive(Serialize)]
+struct Status {
+    agent: bool,
+    apps: Vec<View>,
+}
+
+/// `status [APP] [--expect REV]`.
+pub(super) fn status(
+    settings: Settings,
+    overrides: &Overrides,
+    app: Option<&str>,
+    expect: Option<&str>,
+    printer: &Printer,
+) -> Result<Exit, Refusal> {
+    let mut reach = Reach::open(settings, overrides)?;
+    let apps = match app {
+        Some(app) => vec![reach.view(app)?],
+        None => reach.views()?,
+    };
+    let status = Status { agent: reach.is_agent(), apps };
+    printer.show(&status, || {
+        let mut text = String::new();
+        if !status.agent {
+            text.push_str("no agent runs\n");
+        }
+        if status.apps.is_empty() {
+            text.push_str("no apps are configured\n");
+        }
+        status.apps.iter().for_each(|view| text.push_str(&view_text(view)));
+        text
+    });
+    let Some(wanted) = expect else { return Ok(Exit::Done) };
+    let runs = status.apps.iter().all(|view| is_expected(view, wanted));
+    if !runs {
+        print::talk(&format!("groundcrew: {} does not run {wanted}", app.unwrap_or_default()));
+    }
+    Ok(if runs { Exit::Done } else { Exit::Failed })
+}
+
+/// The version, the revision or its beginning, or the digest or its beginning.
+fn is_expected(view: &View, wanted: &str) -> bool {
+    /// Fewer letters could mean too many commits.
+    const PREFIX_MIN: usize = 7;
+    let Some(running) = &view.running else { return false };
+    let begins = |text: &str| wanted.len() >= PREFIX_MIN && text.starts_with(wanted);
+    let hex = running.digest.strip_prefix("sha256:").unwrap_or(&running.digest);
+    running.version == wanted
+        || running
+            .revision
+            .as_deref()
+            .is_some_and(|revision| revision == wanted || begins(revision))
+        || running.digest == wanted
+        || begins(hex)
+}
+
+fn view_text(view: &View) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
+    let runs = match &view.running {
+        Some(running) => format!("{} ({})", running.version, print::short(&running.digest)),
+        None => "nothing installed".to_owned(),
+    };
+    line(format!("{}: {runs}, {}", view.app, view.state));
+    if let Some(trouble) = &view.trouble {
+        line(format!("  trouble: {trouble}"));
+    }
+    if let Some(good) = &view.last_good {
+        let since = print::when(good.since_ms);
+        let merit = format!("{:?}", good.merit).to_lowercase();
+        line(format!("  last-good: {}, {merit} since {since}", good.release.version));
+    }
+    if let Some(update) = &view.update {
+        let from = update.from.as_deref().unwrap_or("nothing");
+        line(format!("  update {}: {from} → {}", update.txn, update.to));
+        if let Some(why) = &update.why {
+            line(format!("  because: {why}"));
+        }
+    }
+    if let Some(watch) = &view.watch {
+        let (done, all) = (show_ms(watch.elapsed_ms), show_ms(watch.window_ms));
+        line(format!(
+            "  watched {done} of {all}, {} of {} rounds failed",
+            watch.failed, watch.rounds
+        ));
+    }
+    if let (Some(candidate), Some(since_ms)) = (&view.candidate, view.waits_since_ms) {
+        let since = print::when(since_ms);
+        line(format!(
+            "  candidate: {}, {} since {since}{}",
+            candidate.version,
+            view.state,
+            reasons(view).replace('\n', "\n  ")
+        ));
+    }
+    if let Some(pin) = &view.pin {
+        line(format!("  pinned to {pin}"));
+    }
+    if view.paused {
+        line("  updates are paused by hand".to_owned());
+    }
+    if !view.wanted_up && view.running.is_some() {
+        line("  stopped by hand".to_owned());
+    }
+    if view.config_changed {
+        line(format!("  its configuration changed: `groundcrew config apply {}`", view.app));
+    }
+    for bad in &view.known_bad {
+        line(format!("  known-bad: {}: {}", bad.version, bad.why));
+    }
+    if let Some(looked) = &view.last_check {
+        let when = print::when(looked.at_ms);
+        match &looked.error {
+            None => line(format!("  last looked {when}")),
+            Some(error) => line(format!("  last looked {when}, in vain: {error}")),
+        }
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct History {
+    updates: Vec<Past>,
+}
+
+/// `history [APP]`.
+pub(super) fn history(
+    settings: Settings,
+    overrides: &Overrides,
+    app: Option<&str>,
+    n: usize,
+    printer: &Printer,
+) -> Result<Exit, Refusal> {
+    let mut reach = Reach::open(settings, overrides)?;
+    let request = Request::History { app: app.map(str::to_owned), limit: n };
+    let updates = match reach.ask(request)? {
+        Reply::History { updates } => updates,
+        other => return Err(unexpected(&other)),
+    };
+    let history = History { updates };
+    printer.show(&history, || {
+        if history.updates.is_empty() {
+            return "no update is over yet\n".to_owned();
+        }
+        history.updates.iter().map(past_text).collect()
+    });
+    Ok(Exit::Done)
+}
+
+fn past_text(past: &Past) -> String {
+    let update = &past.update;
+    let ending = match update.ending {
+        Ending::Proven => "proven",
+        Ending::Unproven => "unproven",
+        Ending::RolledBack => "rolled back",
+        Ending::Aborted => "aborted",
+    };
+    let from = update.from.as_deref().unwrap_or("nothing");
+    let down = update.downtime_ms.map_or(String::new(), |ms| format!(", down {}", show_ms(ms)));
+    let why = update.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let (when, app) = (print::when(update.closed_ms), &past.app);
+    format!("{when}  {app}  {from} → {}  {ending}{down}{why}\n", update.to)
+}
+
+#[derive(Serialize)]
+struct Checks {
+    checks: Vec<Check>,
+}
+
+/// `check [APP]`: 0 when every candidate may be taken, 4 when a gate says no to one.
+pub(super) fn check(
+    settings: Settings,
+    overrides: &Overrides,
+    app: Option<&str>,
+    printer: &Printer,
+) -> Result<Exit, Refusal> {
+    let names = match app {
+        Some(app) => vec![app.to_owned()],
+        None => settings.in_order(),
+    };
+    let mut reach = Reach::open(settings, overrides)?;
+    let mut checks = Vec::new();
+    let mut exit = Exit::Done;
+    for app in names {
+        match reach.ask(Request::Check { app: app.clone(), apply_config: false }) {
+            Ok(Reply::Checked { check }) => {
+                if !check.gates.iter().all(Answer::passes) {
+                    exit = exit.max(Exit::Waiting);
+                }
+                checks.push(*check);
+            }
+            Ok(other) => return Err(unexpected(&other)),
+            Err(refusal) => {
+                print::talk(&format!("groundcrew: {refusal}"));
+                exit = refusal.code;
+            }
+        }
+    }
+    let all = Checks { checks };
+    printer.show(&all, || all.checks.iter().map(check_text).collect());
+    Ok(exit)
+}
+
+/// What the gates say, line by line.
+pub(super) fn check_text(check: &Check) -> String {
+    let mut text = String::new();
+    let runs = check.running.as_deref().unwrap_or("nothing");
+    let Some(candidate) = &check.candidate else {
+        return format!("{}: {runs} runs, nothing else is offered\n", check.app);
+    };
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
+    line(format!("{}: {runs} → {candidate}", check.app));
+    if let Some(open) = &check.open {
+        line(format!("  an update to it is open: {open}"));
+    }
+    for answer in &check.gates {
+        let name = answer.name.as_ref().map_or(String::new(), |name| format!(" {name}"));
+        let gate = format!("{}{name}", gate_name(answer.gate));
+        match &answer.verdict {
+            Verdict::Pass { remark: None } => line(format!("  pass   {gate}")),
+            Verdict::Pass { remark: Some(remark) } => line(format!("  pass   {gate}: {remark}")),
+            Verdict::Defer { reason, until_ms } => {
+                line(format!("  defer  {gate}: {reason}"));
+                if let Some(until_ms) = until_ms {
+                    line(format!("         may clear at {}", print::when(*until_ms)));
+                }
+            }
+            Verdict::Hold { reason, remedy, .. } => {
+                line(format!("  hold   {gate}: {reason}"));
+                line(format!("         → {}", remedy_of(&check.app, remedy)));
+            }
+        }
+    }
+    for place in &check.room {
+        let (need, free) = (show_bytes(place.need_bytes), show_bytes(place.free_bytes));
+        line(format!("  room   {}: {need} needed, {free} free", place.path));
+    }
+    text
+}
+
+/// A gate's name as JSON spells it.
+fn gate_name(gate: GateId) -> String {
+    let name = serde_json::to_value(gate).unwrap_or_default();
+    name.as_str().unwrap_or("gate").to_owned()
+}

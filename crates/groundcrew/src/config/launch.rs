@@ -1,0 +1,102 @@
+//! Where an app's releases come from, and as whom and with what they run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::app::hex;
+use super::fragments;
+use super::settings::{Check, DirectorySource, Restart};
+
+/// Largest environment file, in bytes.
+const ENV_FILE_MAX_BYTES: u64 = 256 * 1024;
+
+pub(super) fn source(
+    check: &mut Check<'_>,
+    name: &str,
+    source: &fragments::Source,
+) -> DirectorySource {
+    let key = |part: &'static str| ["apps", name, "source", part];
+    if source.kind.is_none() {
+        let help = "write source = { kind = \"directory\", path = \"/srv/releases\" }";
+        check.wrong(&["apps", name, "source"], "`kind` is missing", help);
+    }
+    let path = match &source.path {
+        Some(text) => check.path(&key("path"), text),
+        None => {
+            check.wrong(&["apps", name, "source"], "`path` is missing", "name the directory");
+            PathBuf::new()
+        }
+    };
+    let channel = source.channel.clone().unwrap_or_else(|| "stable".to_owned());
+    check.name(&key("channel"), &channel);
+    let minisign_key = source.minisign_key.as_ref().map(|text| {
+        let path = check.path(&key("minisign_key"), text);
+        if let Err(error) = fs::metadata(&path) {
+            let text = format!("cannot read {text:?}: {error}");
+            check.wrong(&key("minisign_key"), text, "put the public key there");
+        }
+        path
+    });
+    DirectorySource { path, channel, minisign_key }
+}
+
+/// What the process runtime reads. It is a part of what a candidate is: a changed environment file
+/// changes the configuration's hash.
+pub(super) fn launch(
+    check: &mut Check<'_>,
+    name: &str,
+    runtime: &fragments::Runtime,
+    restart: Restart,
+) -> serde_json::Value {
+    let key = |part: &'static str| ["apps", name, "runtime", part];
+    if runtime.kind.is_none() {
+        let help = "write runtime = { kind = \"process\" }";
+        check.wrong(&["apps", name, "runtime"], "`kind` is missing", help);
+    }
+    let env_file = runtime.env_file.as_ref().and_then(|text| {
+        let path = check.path(&key("env_file"), text);
+        match read_env_file(&path) {
+            Ok(bytes) => Some(serde_json::json!({
+                "path": text,
+                "sha256": hex(&Sha256::digest(&bytes)),
+            })),
+            Err(why) => {
+                check.wrong(&key("env_file"), why, "lines of NAME=value, readable by the agent");
+                None
+            }
+        }
+    });
+    let limits = &runtime.limits;
+    let mut size = |part: &'static str, text: Option<&String>| {
+        check.size(&["apps", name, "runtime", "limits", part], text)
+    };
+    let all = [
+        ("nofile", limits.nofile),
+        ("nproc", limits.nproc),
+        ("core", size("core", limits.core.as_ref())),
+        ("as", size("memory", limits.memory.as_ref())),
+        ("fsize", size("fsize", limits.fsize.as_ref())),
+    ];
+    let set: BTreeMap<&str, u64> =
+        all.into_iter().filter_map(|(what, limit)| Some((what, limit?))).collect();
+    serde_json::json!({
+        "user": runtime.user,
+        "group": runtime.group,
+        "env_file": env_file,
+        "env": runtime.env,
+        "restart": restart.name(),
+        "limits": set,
+    })
+}
+
+fn read_env_file(path: &Path) -> Result<Vec<u8>, String> {
+    let cannot = |error: std::io::Error| format!("cannot read {path:?}: {error}");
+    let size = fs::metadata(path).map_err(cannot)?.len();
+    if size > ENV_FILE_MAX_BYTES {
+        return Err(format!("{path:?} has {size} bytes, at most {ENV_FILE_MAX_BYTES} are read"));
+    }
+    fs::read(path).map_err(cannot)
+}

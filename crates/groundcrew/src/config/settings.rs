@@ -1,0 +1,355 @@
+//! What is valid: numbers with units, paths that are absolute, one policy per app.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use groundcrew_engine::policy::{Policy, Profile};
+use groundcrew_engine::ports::Severity;
+
+use super::fragments;
+use super::inputs::Inputs;
+use super::problem::{Problem, Problems};
+use super::{Overrides, across, app, health, units};
+
+/// Most apps on one host: each has a thread.
+const APPS_MAX: usize = 200;
+/// Longest name of an app, a volume or a notify target, in bytes: names are parts of file names.
+const NAME_MAX_BYTES: usize = 64;
+
+/// All settings of this host.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// The main file.
+    pub(crate) main: PathBuf,
+    /// All files that were read.
+    pub(crate) files: Vec<PathBuf>,
+    /// The host's profile.
+    pub(crate) profile: Profile,
+    /// Journal, releases, runs.
+    pub(crate) state: PathBuf,
+    /// Control socket and markers.
+    pub(crate) run: PathBuf,
+    /// The busy flag.
+    pub(crate) busy: BusyFlag,
+    /// Ways to tell people.
+    pub(crate) notify: BTreeMap<String, NotifySettings>,
+    /// The apps.
+    pub(crate) apps: BTreeMap<String, AppSettings>,
+}
+
+impl Settings {
+    /// The names of all apps, each after those that it depends on.
+    pub(crate) fn in_order(&self) -> Vec<String> {
+        let mut sorted: Vec<String> = Vec::new();
+        while sorted.len() < self.apps.len() {
+            let ready = self.apps.iter().find(|(name, app)| {
+                let after = &app.policy.after;
+                !sorted.contains(name) && after.iter().all(|other| sorted.contains(other))
+            });
+            // The configuration has no cycle, so there is always one.
+            let Some((name, _)) = ready else { break };
+            sorted.push(name.clone());
+        }
+        sorted
+    }
+}
+
+/// The busy flag.
+#[derive(Clone, Debug)]
+pub(crate) struct BusyFlag {
+    /// The file.
+    pub(crate) path: PathBuf,
+    /// Its existence is enough.
+    pub(crate) exists: bool,
+}
+
+/// A way to tell people.
+#[derive(Clone, Debug)]
+pub(crate) struct NotifySettings {
+    /// How.
+    pub(crate) kind: NotifyKind,
+    /// Nothing less urgent is sent.
+    pub(crate) min: Severity,
+    /// Limit of one try.
+    pub(crate) timeout_ms: u64,
+}
+
+/// How a notice is sent.
+#[derive(Clone, Debug)]
+pub(crate) enum NotifyKind {
+    /// A command that reads it.
+    Command(Vec<String>),
+    /// A POST.
+    Webhook {
+        /// Where.
+        url: String,
+        /// Shape of the body.
+        format: fragments::WebhookFormat,
+        /// A file with a bearer token.
+        token_file: Option<PathBuf>,
+    },
+}
+
+/// When an app that ended is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Restart {
+    /// Whenever it ended.
+    Always,
+    /// When it ended other than with exit code 0.
+    OnFailure,
+    /// Never.
+    Never,
+}
+
+impl Restart {
+    /// As the configuration spells it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Always => "always",
+            Self::OnFailure => "on-failure",
+            Self::Never => "never",
+        }
+    }
+}
+
+/// The settings of one app.
+#[derive(Clone, Debug)]
+pub(crate) struct AppSettings {
+    /// What the engine decides by.
+    pub(crate) policy: Policy,
+    /// Pause between two looks.
+    pub(crate) poll_ms: u64,
+    /// Names of ways to tell people; all where none is named.
+    pub(crate) notify: Vec<String>,
+    /// Where its releases come from.
+    pub(crate) source: DirectorySource,
+    /// When it is started again.
+    pub(crate) restart: Restart,
+}
+
+/// A directory of releases.
+#[derive(Clone, Debug)]
+pub(crate) struct DirectorySource {
+    /// The directory.
+    pub(crate) path: PathBuf,
+    /// The channel.
+    pub(crate) channel: String,
+    /// A minisign public key.
+    pub(crate) minisign_key: Option<PathBuf>,
+}
+
+/// Collects what is wrong while settings are built.
+pub(super) struct Check<'a> {
+    inputs: &'a Inputs,
+    problems: Vec<Problem>,
+}
+
+impl Check<'_> {
+    /// Notes that a key is wrong.
+    pub(super) fn wrong(&mut self, key: &[&str], text: impl Into<String>, help: impl Into<String>) {
+        let origin = self.inputs.origin(key);
+        let help: String = help.into();
+        let help = (!help.is_empty()).then_some(help);
+        self.problems.push(Problem { origin, key: key.join("."), text: text.into(), help });
+    }
+
+    /// A duration in milliseconds; the default where none is written or it is wrong.
+    pub(super) fn duration(&mut self, key: &[&str], text: Option<&String>, default: u64) -> u64 {
+        match text.map(|text| units::duration_ms(text)) {
+            None => default,
+            Some(Ok(ms)) => ms,
+            Some(Err(why)) => {
+                self.wrong(key, why, "");
+                default
+            }
+        }
+    }
+
+    /// A size in bytes.
+    pub(super) fn size(&mut self, key: &[&str], text: Option<&String>) -> Option<u64> {
+        match units::size_bytes(text?) {
+            Ok(bytes) => Some(bytes),
+            Err(why) => {
+                self.wrong(key, why, "");
+                None
+            }
+        }
+    }
+
+    /// An absolute path.
+    pub(super) fn path(&mut self, key: &[&str], text: &str) -> PathBuf {
+        let path = PathBuf::from(text);
+        let plain = path.components().all(|part| {
+            !matches!(part, std::path::Component::ParentDir | std::path::Component::CurDir)
+        });
+        if !path.is_absolute() || !plain {
+            let text = format!("{text:?} is not an absolute path without `.` and `..`");
+            self.wrong(key, text, "write the whole path, from /");
+        }
+        path
+    }
+
+    /// A command: at least a program.
+    pub(super) fn command(&mut self, key: &[&str], command: &[String]) {
+        if command.first().is_none_or(String::is_empty) {
+            self.wrong(
+                key,
+                "the command is empty",
+                "write program and arguments, as in [\"true\"]",
+            );
+        }
+    }
+
+    /// A name that becomes part of a file name.
+    pub(super) fn name(&mut self, key: &[&str], name: &str) {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let starts = name.starts_with(|c: char| c.is_ascii_alphanumeric());
+        if !starts || !name.chars().all(fits) || name.len() > NAME_MAX_BYTES {
+            let text = format!("{name:?} cannot be a name");
+            let help = format!(
+                "use letters, digits, `-`, `_` and `.`, at most {NAME_MAX_BYTES}, first a letter or digit"
+            );
+            self.wrong(key, text, help);
+        }
+    }
+}
+
+/// Builds the settings.
+///
+/// # Errors
+///
+/// All that is wrong.
+pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Settings, Problems> {
+    let mut check = Check { inputs, problems: Vec::new() };
+    let file = &inputs.merged;
+    match file.schema {
+        Some(1) => {}
+        Some(other) => check.wrong(
+            &["schema"],
+            format!("version {other} of the format is not known"),
+            "this groundcrew reads schema = 1",
+        ),
+        None => check.wrong(&[], "`schema` is missing", "write schema = 1 at the top"),
+    }
+    let profile = profile(file.profile);
+    let (state, run) = places(&mut check, &file.paths, overrides);
+    let busy = busy(&mut check, &file.busy, &run);
+    let notify = file
+        .notify
+        .iter()
+        .map(|(name, target)| (name.clone(), notify(&mut check, name, target)))
+        .collect();
+    if file.apps.len() > APPS_MAX {
+        let text = format!("{} apps, at most {APPS_MAX} are looked after", file.apps.len());
+        check.wrong(&["apps"], text, "");
+    }
+    let mut apps = BTreeMap::new();
+    for (name, fragment) in &file.apps {
+        check.name(&["apps", name], name);
+        apps.insert(name.clone(), app::settings(&mut check, profile, name, fragment));
+    }
+    let settings = Settings {
+        main: inputs.main.clone(),
+        files: inputs.files.clone(),
+        profile,
+        state,
+        run,
+        busy,
+        notify,
+        apps,
+    };
+    across::check(&mut check, &settings);
+    if check.problems.is_empty() { Ok(settings) } else { Err(Problems(check.problems)) }
+}
+
+fn profile(fragment: Option<fragments::Profile>) -> Profile {
+    match fragment {
+        Some(fragments::Profile::Airborne) => Profile::Airborne,
+        Some(fragments::Profile::Workstation) => Profile::Workstation,
+        Some(fragments::Profile::Lab) => Profile::Lab,
+        Some(fragments::Profile::Server) | None => Profile::Server,
+    }
+}
+
+fn places(
+    check: &mut Check<'_>,
+    paths: &fragments::Paths,
+    overrides: &Overrides,
+) -> (PathBuf, PathBuf) {
+    let root = rustix::process::geteuid().is_root();
+    let written = paths.state.as_ref().map(|text| check.path(&["paths", "state"], text));
+    let state = overrides.state.clone().or(written.clone());
+    let elsewhere = state.is_some();
+    let state = state.unwrap_or_else(|| default_state(root));
+    let run = match &paths.run {
+        Some(text) if overrides.state.is_none() || written == overrides.state => {
+            check.path(&["paths", "run"], text)
+        }
+        // A state directory of its own has its own socket, so that two crews never meet in one.
+        _ if elsewhere => state.join("run"),
+        _ if root => PathBuf::from("/run/groundcrew"),
+        _ => match std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| Path::new(dir).is_absolute()) {
+            Some(dir) => PathBuf::from(dir).join("groundcrew"),
+            None => state.join("run"),
+        },
+    };
+    (state, run)
+}
+
+fn default_state(root: bool) -> PathBuf {
+    if root {
+        return PathBuf::from("/var/lib/groundcrew");
+    }
+    let absolute =
+        |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_STATE_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/state")))
+        .unwrap_or_else(|| PathBuf::from("/var/lib"))
+        .join("groundcrew")
+}
+
+fn busy(check: &mut Check<'_>, busy: &fragments::Busy, run: &Path) -> BusyFlag {
+    let path = match &busy.path {
+        Some(text) => check.path(&["busy", "path"], text),
+        None => run.join("in-flight"),
+    };
+    BusyFlag { path, exists: matches!(busy.mode, Some(fragments::BusyMode::Exists)) }
+}
+
+fn notify(check: &mut Check<'_>, name: &str, target: &fragments::Notify) -> NotifySettings {
+    check.name(&["notify", name], name);
+    let key = |part: &'static str| ["notify", name, part];
+    let kind = match target.kind.as_deref() {
+        Some("command") => {
+            let command = target.command.clone().unwrap_or_default();
+            check.command(&key("command"), &command);
+            NotifyKind::Command(command)
+        }
+        Some("webhook") => {
+            let url = target.url.clone().unwrap_or_default();
+            if let Err(why) = health::check_url(&url, &["http", "https"]) {
+                check.wrong(&key("url"), why, "write it as in \"http://127.0.0.1:8080/updates\"");
+            }
+            let token_file =
+                target.token_file.as_ref().map(|text| check.path(&key("token_file"), text));
+            let format = target.format.unwrap_or(fragments::WebhookFormat::Json);
+            NotifyKind::Webhook { url, format, token_file }
+        }
+        _ => {
+            check.wrong(
+                &["notify", name],
+                "`kind` is missing",
+                "this release has command, webhook",
+            );
+            NotifyKind::Command(Vec::new())
+        }
+    };
+    let min = match target.min {
+        None | Some(fragments::Severity::Info) => Severity::Info,
+        Some(fragments::Severity::Warning) => Severity::Warning,
+        Some(fragments::Severity::Alert) => Severity::Alert,
+        Some(fragments::Severity::Page) => Severity::Page,
+    };
+    let timeout_ms = check.duration(&key("timeout"), target.timeout.as_ref(), 10_000);
+    NotifySettings { kind, min, timeout_ms }
+}

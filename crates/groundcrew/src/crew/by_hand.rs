@@ -1,0 +1,147 @@
+//! What a person does to an app outside any update: stop, start, restart, put a snapshot back.
+//!
+//! The busy flag is asked before anything that runs is stopped, and nothing is done while an update
+//! has its hands on the app. A wish is recorded before it is carried out, so that a crash leaves
+//! what the person wanted, not what happened to run.
+
+use groundcrew_engine::agent::{Agent, Turn};
+use groundcrew_engine::machine::Event;
+use groundcrew_engine::noun::{SnapshotId, TxnId};
+use groundcrew_engine::policy::Policy;
+use groundcrew_engine::ports::{Busy, RestoreOrder, Silent, StopOrder};
+
+use super::board::Board;
+use super::hand::Course;
+use super::order::{Done, Order};
+use super::record::ShownProgress;
+use super::world::World;
+use crate::config::Settings;
+use crate::exit::{Exit, Refusal};
+
+type Answer = Result<Done, Refusal>;
+
+/// Carries an order out.
+pub(super) fn run(
+    settings: &Settings,
+    policy: &Policy,
+    board: &Board,
+    world: &mut World,
+    order: &Order,
+    course: &mut Course,
+) -> Answer {
+    if course.state.state.touches_app() && !matches!(course.state.state.name(), "watching") {
+        let state = course.state.state.name();
+        let text = format!("{}: an update has its hands on it ({state})", policy.app);
+        return Err(Refusal::new(Exit::Waiting, text));
+    }
+    let app = policy.app.as_str();
+    match order {
+        Order::Start => {
+            record(policy, board, world, course, Event::Wanted { up: true })?;
+            course.wanted_now = true;
+            Ok(Done::Said(format!("{app} is to run")))
+        }
+        Order::Stop => {
+            not_busy(app, world)?;
+            record(policy, board, world, course, Event::Wanted { up: false })?;
+            stop(app, world, course)?;
+            Ok(Done::Said(format!("{app} is stopped, and stays so until `groundcrew start {app}`")))
+        }
+        Order::Restart => {
+            not_busy(app, world)?;
+            record(policy, board, world, course, Event::Wanted { up: true })?;
+            stop(app, world, course)?;
+            course.wanted_now = true;
+            Ok(Done::Said(format!("{app} was stopped and is to run again")))
+        }
+        Order::Restore { id } => restore(settings, policy, board, world, course, id),
+        _ => Err(Refusal::failed("this order is not done by hand")),
+    }
+}
+
+fn record(
+    policy: &Policy,
+    board: &Board,
+    world: &mut World,
+    course: &mut Course,
+    event: Event,
+) -> Result<(), Refusal> {
+    if course.state.running.is_none() {
+        return Err(Refusal::usage(format!("nothing of {} is installed", policy.app)));
+    }
+    let mut progress = ShownProgress::new(policy.app.as_str(), board.clone());
+    let mut ports = world.ports();
+    let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
+    match agent.tell(event) {
+        Turn::Frozen(why) => Err(Refusal::failed(format!("cannot record it: {why}"))),
+        Turn::Progress | Turn::Rest(_) | Turn::Shutdown => {
+            course.state = agent.app().clone();
+            Ok(())
+        }
+    }
+}
+
+/// Busy forbids stopping what runs.
+fn not_busy(app: &str, world: &mut World) -> Result<(), Refusal> {
+    let ports = world.ports();
+    let runs = ports.runtime.observe().map_err(|fault| Refusal::failed(fault.text))?;
+    match ports.host.busy() {
+        Busy::Busy(why) if runs.running.is_some() => {
+            Err(Refusal::new(Exit::Waiting, format!("{app} is not stopped: {why}")))
+        }
+        Busy::Busy(_) | Busy::Clear => Ok(()),
+    }
+}
+
+fn stop(app: &str, world: &mut World, course: &Course) -> Result<(), Refusal> {
+    let txn = course.state.running_txn.clone().unwrap_or_else(|| TxnId("adopted".to_owned()));
+    let order = StopOrder { installed: course.state.running.as_ref(), txn: &txn };
+    let stopped = world.ports().runtime.stop(&order);
+    stopped.map_err(|fault| Refusal::failed(format!("cannot stop {app}: {fault}")))?;
+    Ok(())
+}
+
+/// Puts a snapshot back under the release that owned it. The app is recorded as unwanted meanwhile:
+/// after a crash half-way it stays down instead of running on a mixture.
+fn restore(
+    settings: &Settings,
+    policy: &Policy,
+    board: &Board,
+    world: &mut World,
+    course: &mut Course,
+    id: &str,
+) -> Answer {
+    let app = policy.app.as_str();
+    if course.state.state.update().is_some() {
+        let text = format!("{app}: an update is open, and goes back by itself if it must");
+        return Err(Refusal::new(Exit::Waiting, text));
+    }
+    let Some(running) = course.state.running.clone() else {
+        return Err(Refusal::usage(format!("nothing of {app} is installed")));
+    };
+    let owner = super::copies::owner(settings, app, id)?;
+    if owner.as_deref() != Some(running.release.digest.as_str()) {
+        let whose = owner.unwrap_or_else(|| "no release".to_owned());
+        let text = format!(
+            "snapshot {id} belongs to {whose}, and {} runs: data is never put under another release",
+            running.release.digest
+        );
+        return Err(Refusal::usage(text));
+    }
+    let failed = |fault: groundcrew_engine::noun::Fault| Refusal::failed(fault.text);
+    not_busy(app, world)?;
+    let was_wanted = course.state.wanted_up;
+    record(policy, board, world, course, Event::Wanted { up: false })?;
+    stop(app, world, course)?;
+    let id = SnapshotId(id.to_owned());
+    let txn = TxnId::at(&world.ports().clock.now());
+    let volumes = running.procedure.volumes.clone();
+    let order = RestoreOrder { id: &id, txn: &txn, round: 0, volumes: &volumes };
+    let ports = world.ports();
+    let pairs = ports.snapshots.build(&order, &mut Silent).map_err(failed)?;
+    let aside = ports.snapshots.exchange(&order, &pairs).map_err(failed)?;
+    record(policy, board, world, course, Event::Wanted { up: was_wanted })?;
+    course.wanted_now = was_wanted;
+    let aside = aside.map_or(String::new(), |place| format!("; what was there is kept at {place}"));
+    Ok(Done::Said(format!("{app} has the data of snapshot {id}{aside}")))
+}

@@ -1,0 +1,405 @@
+//! The thread of one app: takes orders, looks, turns, waits.
+//!
+//! It drives one engine agent. What needs the ports without the engine (a stop by hand, a restore)
+//! is done between two agents, so the engine never sees the machine change under it. Everything it
+//! knows is on the journal; when the journal cannot be trusted it is folded anew.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, TryRecvError};
+use std::time::{Duration, Instant};
+
+use groundcrew_engine::agent::{Agent, Look, Turn};
+use groundcrew_engine::gate::{GateId, Verdict};
+use groundcrew_engine::machine::{App, Event, State};
+use groundcrew_engine::policy::{Mode, Policy};
+use groundcrew_engine::ports::{Busy, Host, Runtime, Woken};
+
+use super::bell::Bell;
+use super::board::{Board, Looked};
+use super::order::{Done, Letter, Order};
+use super::record::ShownProgress;
+use super::rhythm::{Looks, Revival, Tidying};
+use super::world::World;
+use super::{Store, by_hand, orders};
+use crate::config::{AppSettings, Restart, Settings};
+use crate::exit::Refusal;
+
+/// How often an app at rest is looked at.
+const REST_TICK: Duration = Duration::from_secs(1);
+/// How a runtime says that a run ended well.
+const ENDED_WELL: &str = "exit code 0";
+/// Pause before a store that could not be trusted is read again.
+const FROZEN_PAUSE: Duration = Duration::from_secs(5);
+
+/// The thread of one app.
+pub(crate) struct Hand {
+    /// The host's settings.
+    pub(crate) settings: Arc<Settings>,
+    /// The app's.
+    pub(crate) app: AppSettings,
+    /// Where orders arrive.
+    pub(crate) post: Receiver<Letter>,
+    /// Where it is shown.
+    pub(crate) board: Board,
+    /// What wakes it.
+    pub(crate) bell: Bell,
+    /// What remembers.
+    pub(crate) store: Store,
+    /// It looks by itself; else only when asked.
+    pub(crate) serve: bool,
+}
+
+/// What the thread keeps between two agents.
+pub(super) struct Course {
+    /// The fold.
+    pub(super) state: App,
+    /// An open update was taken over.
+    resumed: bool,
+    /// Something is to be done besides taking orders.
+    working: bool,
+    /// The source is to be asked.
+    looking: bool,
+    /// A waiting candidate is to be judged again.
+    pub(super) due: bool,
+    /// A person asked for this look.
+    by_person: bool,
+    apply_config: bool,
+    asked: u64,
+    looks: Looks,
+    revival: Revival,
+    /// A person wants it up, whatever `restart` says.
+    pub(super) wanted_now: bool,
+    tidying: Tidying,
+    open_before: bool,
+}
+
+/// Why an agent was left.
+pub(super) enum Next {
+    /// The thread is to end.
+    End,
+    /// Something is to be done without the engine.
+    ByHand(Letter),
+    /// Other settings.
+    Reload(Arc<Settings>),
+    /// The same settings, but a person's asking counts or counts no more.
+    Rebuild,
+    /// The store cannot be trusted.
+    Frozen(String),
+}
+
+impl Hand {
+    fn name(&self) -> &str {
+        self.app.policy.app.as_str()
+    }
+
+    /// Looks after the app until the bell ends it.
+    pub(crate) fn run(mut self, state: App) {
+        let now = Instant::now();
+        let mut course = Course {
+            resumed: false,
+            working: self.serve,
+            looking: self.serve,
+            due: true,
+            by_person: false,
+            apply_config: false,
+            asked: 0,
+            looks: Looks::new(self.app.poll_ms, now),
+            revival: Revival::new(state.revivals),
+            wanted_now: false,
+            tidying: Tidying::new(now),
+            open_before: state.state.update().is_some(),
+            state,
+        };
+        loop {
+            match self.with_agent(&mut course) {
+                Next::End => return,
+                Next::ByHand(letter) => self.by_hand(letter, &mut course),
+                Next::Reload(settings) => {
+                    let Some(app) = settings.apps.get(self.name()).cloned() else { continue };
+                    (self.settings, self.app) = (settings, app);
+                    course.looks = Looks::new(self.app.poll_ms, Instant::now());
+                    let config = self.app.policy.config.to_string();
+                    self.board.change(self.name(), |view| view.follow(&course.state, &config));
+                }
+                Next::Rebuild => {}
+                Next::Frozen(why) => {
+                    if !self.thaw(&why, &mut course) {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn trouble(&self, why: Option<String>) {
+        self.board.change(self.name(), |view| view.trouble = why);
+    }
+
+    /// The store cannot be trusted: says so, refuses what is asked, and folds it anew later.
+    fn thaw(&mut self, why: &str, course: &mut Course) -> bool {
+        self.trouble(Some(why.to_owned()));
+        // Whoever asked for a look learns that it ended.
+        self.board.change(self.name(), |view| view.rested = course.asked);
+        let deadline = Instant::now() + FROZEN_PAUSE;
+        while Instant::now() < deadline {
+            while let Ok(letter) = self.post.try_recv() {
+                letter.answer(Err(Refusal::failed(why)));
+            }
+            if self.bell.wait(FROZEN_PAUSE) == Woken::Shutdown {
+                return false;
+            }
+        }
+        match self.store.load(&self.app.policy.app) {
+            Ok(state) => {
+                course.state = state;
+                course.resumed = false;
+            }
+            Err(why) => self.trouble(Some(why)),
+        }
+        true
+    }
+
+    /// Builds the ports and an agent, drives it, and takes the state back.
+    fn with_agent(&mut self, course: &mut Course) -> Next {
+        let mut world =
+            match World::build(&self.settings, &self.app, &self.board, &self.bell, &self.store) {
+                Ok(world) => world,
+                Err(why) => return Next::Frozen(why),
+            };
+        let adopted =
+            if course.working { world.adoption(&course.state, &self.app) } else { Ok(None) };
+        let adopted = match adopted {
+            Ok(adopted) => adopted,
+            Err(why) => return Next::Frozen(why),
+        };
+        let mut policy = self.app.policy.clone();
+        if course.by_person {
+            policy.mode = Mode::Auto;
+        }
+        let mut progress = ShownProgress::new(self.name(), self.board.clone());
+        let eyes = World::second_eyes(&self.settings, &self.app);
+        let mut eyes = match eyes {
+            Ok((host, runtime)) => Eyes { host, runtime },
+            Err(why) => return Next::Frozen(why),
+        };
+        let mut ports = world.ports();
+        let mut agent = Agent::new(&policy, course.state.clone(), &mut ports, &mut progress);
+        if let Some(installed) = adopted
+            && let Turn::Frozen(why) = agent.tell(Event::Adopted { installed: Box::new(installed) })
+        {
+            return Next::Frozen(why);
+        }
+        let next = self.drive(&mut agent, &mut eyes, course);
+        course.state = agent.app().clone();
+        next
+    }
+
+    fn drive(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Next {
+        loop {
+            if let Some(next) = self.read_post(agent, course) {
+                return next;
+            }
+            if self.bell.is_ending() {
+                return Next::End;
+            }
+            if !course.working {
+                self.bell.wait(REST_TICK);
+                continue;
+            }
+            if !course.resumed {
+                match agent.resume() {
+                    Turn::Frozen(why) => return Next::Frozen(why),
+                    _ => course.resumed = true,
+                }
+            }
+            if course.looking
+                && course.looks.is_due(Instant::now())
+                && let Some(next) = self.look(agent, course)
+            {
+                return next;
+            }
+            match self.turn(agent, eyes, course) {
+                Turn::Progress => {}
+                Turn::Rest(_) => {
+                    if let Some(next) = self.rest(agent, eyes, course) {
+                        return next;
+                    }
+                }
+                Turn::Shutdown => return Next::End,
+                Turn::Frozen(why) => return Next::Frozen(why),
+            }
+        }
+    }
+
+    fn turn(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Turn {
+        let waited = matches!(agent.app().state, State::Held(_) | State::Deferred(_));
+        let revivals = agent.app().revivals;
+        let may_revive = self.may_revive(agent.app(), eyes, course);
+        let turn = agent.turn(course.due, may_revive);
+        let revived = agent.app().revivals != revivals;
+        if revived {
+            course.wanted_now = false;
+        }
+        // One judgment per asking, even where each says something new.
+        course.due = course.due && (!waited || revived);
+        course.revival.note(agent.app().revivals, Instant::now());
+        let open = agent.update().is_some();
+        if course.open_before && !open {
+            course.tidying.ask();
+        }
+        course.open_before = open;
+        if turn == Turn::Progress {
+            self.trouble(None);
+        }
+        turn
+    }
+
+    fn may_revive(&self, app: &App, eyes: &mut Eyes, course: &Course) -> bool {
+        let allowed = match self.app.restart {
+            Restart::Always => true,
+            Restart::OnFailure => app.running.is_some() && !eyes.ended_well(),
+            Restart::Never => false,
+        };
+        course.wanted_now || (allowed && course.revival.may(Instant::now()))
+    }
+
+    /// Asks the source; an answer that it cannot give is shown, and asked for again later.
+    fn look(&self, agent: &mut Agent<'_, '_>, course: &mut Course) -> Option<Next> {
+        let looked = agent.look(course.apply_config);
+        let failed = looked.is_err();
+        course.looks.note(failed, Instant::now());
+        course.due = true;
+        let error = looked.as_ref().err().map(|error| error.text.clone());
+        let at_ms = jiff::Timestamp::now().as_millisecond();
+        self.board.change(self.name(), |view| view.last_check = Some(Looked { at_ms, error }));
+        match looked {
+            Ok(Look::Turn(Turn::Frozen(why))) => Some(Next::Frozen(why)),
+            Ok(Look::Turn(Turn::Shutdown)) => Some(Next::End),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    /// Nothing to do: says so, tidies, and waits for time, an order, or the busy flag.
+    fn rest(
+        &self,
+        agent: &mut Agent<'_, '_>,
+        eyes: &mut Eyes,
+        course: &mut Course,
+    ) -> Option<Next> {
+        let now = Instant::now();
+        course.due = false;
+        course.apply_config = false;
+        if course.tidying.take(now) {
+            // What could not be removed is tried again tomorrow; it costs room, nothing else.
+            let trouble = agent.tidy().err().map(|why| format!("cannot tidy: {why}"));
+            self.trouble(trouble);
+        }
+        self.board.change(self.name(), |view| view.rested = course.asked);
+        (course.working, course.looking) = (self.serve, self.serve);
+        if course.by_person {
+            course.by_person = false;
+            return Some(Next::Rebuild);
+        }
+        if !course.working {
+            return None;
+        }
+        let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
+        let woken = self.bell.wait(REST_TICK.min(course.looks.left(now)));
+        let cleared = was_busy && eyes.host.busy() == Busy::Clear;
+        course.due = woken == Woken::Nudge || cleared || is_ripe(&agent.app().state);
+        None
+    }
+
+    /// Takes orders; some end the agent.
+    fn read_post(&self, agent: &mut Agent<'_, '_>, course: &mut Course) -> Option<Next> {
+        loop {
+            let letter = match self.post.try_recv() {
+                Ok(letter) => letter,
+                Err(TryRecvError::Empty) => return None,
+                Err(TryRecvError::Disconnected) => return Some(Next::End),
+            };
+            match letter.order {
+                Order::Start | Order::Stop | Order::Restart | Order::Restore { .. } => {
+                    return Some(Next::ByHand(letter));
+                }
+                Order::Reload(ref settings) => {
+                    let settings = Arc::clone(settings);
+                    letter.answer(Ok(Done::Said("the configuration was read again".to_owned())));
+                    return Some(Next::Reload(settings));
+                }
+                Order::Update { apply_config, by_person } => {
+                    let asked = self.begin(course, apply_config);
+                    let rebuild = by_person != course.by_person || !course.resumed;
+                    course.by_person = by_person;
+                    letter.answer(Ok(Done::Asked(asked)));
+                    if rebuild {
+                        return Some(Next::Rebuild);
+                    }
+                }
+                _ => {
+                    course.due = true;
+                    let answer = orders::answer(self.name(), agent, &letter.order);
+                    letter.answer(answer);
+                }
+            }
+        }
+    }
+
+    fn begin(&self, course: &mut Course, apply_config: bool) -> u64 {
+        course.looking = true;
+        course.due = true;
+        course.apply_config |= apply_config;
+        course.looks = Looks::new(self.app.poll_ms, Instant::now());
+        self.number(course)
+    }
+
+    /// The number of something that was asked for; the view says when it came to rest.
+    fn number(&self, course: &mut Course) -> u64 {
+        course.asked = course.asked.saturating_add(1);
+        course.working = true;
+        self.board.change(self.name(), |view| view.asked = course.asked);
+        course.asked
+    }
+
+    fn by_hand(&self, letter: Letter, course: &mut Course) {
+        let built = World::build(&self.settings, &self.app, &self.board, &self.bell, &self.store);
+        let answer = match built {
+            Ok(mut world) => {
+                let policy: &Policy = &self.app.policy;
+                by_hand::run(&self.settings, policy, &self.board, &mut world, &letter.order, course)
+            }
+            Err(why) => Err(Refusal::failed(why)),
+        };
+        let answer = match answer {
+            Ok(Done::Said(_)) if course.wanted_now => Ok(Done::Asked(self.number(course))),
+            answer => answer,
+        };
+        letter.answer(answer);
+    }
+}
+
+/// A look at the machine beside the engine's.
+struct Eyes {
+    host: Box<dyn Host>,
+    runtime: Box<dyn Runtime>,
+}
+
+impl Eyes {
+    /// The latest run ended by itself, and well.
+    fn ended_well(&mut self) -> bool {
+        let ended = self.runtime.observe().ok().and_then(|seen| seen.ended);
+        ended.is_some_and(|ended| ended.by_itself && ended.how == ENDED_WELL)
+    }
+}
+
+/// A gate named a moment, and it has come.
+fn is_ripe(state: &State) -> bool {
+    let State::Deferred(wait) = state else { return false };
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    wait.answers.iter().any(|answer| match &answer.verdict {
+        Verdict::Defer { until_ms: Some(until_ms), .. } => {
+            *until_ms <= now_ms && answer.gate != GateId::Retry
+        }
+        Verdict::Pass { .. } | Verdict::Defer { .. } | Verdict::Hold { .. } => false,
+    })
+}

@@ -1,0 +1,277 @@
+//! Everybody who looks after the apps of one host: a thread per app, a board, a store, a lock.
+//!
+//! The agent is a crew that serves: its threads look by themselves and others ask it over the
+//! control socket. Without an agent the command line takes the same lock and is a crew for one
+//! pass, whose threads do only what they are asked. Both answer the same [`Request`]s, so a command
+//! does not know which of the two it talks to.
+//!
+//! Invariants: one crew per state directory (the lock); one thread per app, and only it writes that
+//! app's journal; an app whose journal is refused is shown with the reason and left as it is, and
+//! the others go on.
+
+mod bell;
+pub(crate) mod board;
+mod by_hand;
+pub(crate) mod copies;
+mod hand;
+mod lock;
+mod neighbors;
+pub(crate) mod order;
+mod orders;
+mod record;
+pub(crate) mod request;
+mod rhythm;
+pub(crate) mod socket;
+mod store;
+mod world;
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use groundcrew_engine::machine::{App, Event};
+
+use bell::Bell;
+use board::Board;
+use hand::Hand;
+use lock::Lock;
+use order::{Done, Letter, Order};
+use request::{HISTORY_MAX, Reply, Request};
+pub(crate) use store::Store;
+pub(crate) use world::{make_places, output};
+
+use crate::config::{self, AppSettings, Overrides, Settings};
+use crate::exit::Refusal;
+
+/// One app's thread, from outside.
+struct Reached {
+    post: Sender<Letter>,
+    bell: Bell,
+    thread: JoinHandle<()>,
+}
+
+/// Everybody.
+#[allow(missing_debug_implementations, reason = "it holds threads")]
+pub(crate) struct Crew {
+    overrides: Overrides,
+    settings: Mutex<Arc<Settings>>,
+    serve: bool,
+    board: Board,
+    store: Store,
+    folded: Mutex<BTreeMap<String, App>>,
+    hands: Mutex<BTreeMap<String, Reached>>,
+    ending: Bell,
+    _lock: Lock,
+}
+
+impl Crew {
+    /// Takes the lock, opens the store and folds every app.
+    ///
+    /// # Errors
+    ///
+    /// `Locked`: another crew is at work. Else the host failed.
+    pub(crate) fn open(
+        settings: Settings,
+        overrides: Overrides,
+        role: &str,
+        serve: bool,
+    ) -> Result<Arc<Self>, Refusal> {
+        make_places(&settings)?;
+        let lock = lock::take(&settings.state, role)?;
+        let store = Store::open(&settings)?;
+        let crew = Self {
+            overrides,
+            settings: Mutex::new(Arc::new(settings)),
+            serve,
+            board: Board::default(),
+            store,
+            folded: Mutex::default(),
+            hands: Mutex::default(),
+            ending: Bell::default(),
+            _lock: lock,
+        };
+        let settings = crew.settings();
+        for app in settings.apps.values() {
+            crew.fold(app);
+        }
+        if serve {
+            for name in settings.apps.keys() {
+                // An app that cannot be taken up is shown with its trouble.
+                drop(crew.reach(name));
+            }
+        }
+        Ok(Arc::new(crew))
+    }
+
+    /// The present settings.
+    pub(crate) fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&locked(&self.settings))
+    }
+
+    /// Rings when the crew is to end.
+    pub(crate) fn ending(&self) -> &Bell {
+        &self.ending
+    }
+
+    /// What remembers.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    fn fold(&self, app: &AppSettings) {
+        let name = app.policy.app.as_str();
+        let loaded = self.store.load(&app.policy.app);
+        let latest = self.store.history(Some(name), 1).ok().and_then(|mut rows| rows.pop());
+        self.board.change(name, |view| match &loaded {
+            Ok(state) => {
+                view.follow(state, app.policy.config.as_str());
+                view.last_update = latest.map(|past| past.update);
+            }
+            Err(why) => view.trouble = Some(why.clone()),
+        });
+        if let Ok(state) = loaded {
+            locked(&self.folded).insert(name.to_owned(), state);
+        }
+    }
+
+    /// The app's thread; started when it is needed first.
+    fn reach(&self, name: &str) -> Result<(Sender<Letter>, Bell), Refusal> {
+        let mut hands = locked(&self.hands);
+        if let Some(reached) = hands.get(name) {
+            return Ok((reached.post.clone(), reached.bell.clone()));
+        }
+        let settings = self.settings();
+        let Some(app) = settings.apps.get(name).cloned() else {
+            return Err(self.no_such_app(name));
+        };
+        let Some(state) = locked(&self.folded).remove(name) else {
+            let why = self.board.view(name).and_then(|view| view.trouble);
+            let why = why.unwrap_or_else(|| "it has no journal".to_owned());
+            return Err(Refusal::failed(format!("{name} is left as it is: {why}")));
+        };
+        let (post, inbox) = channel();
+        let bell = Bell::default();
+        let hand = Hand {
+            settings,
+            app,
+            post: inbox,
+            board: self.board.clone(),
+            bell: bell.clone(),
+            store: self.store.clone(),
+            serve: self.serve,
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("app-{name}"))
+            .spawn(move || hand.run(state))
+            .map_err(|error| Refusal::failed(format!("cannot start a thread: {error}")))?;
+        let reached = Reached { post: post.clone(), bell: bell.clone(), thread };
+        hands.insert(name.to_owned(), reached);
+        Ok((post, bell))
+    }
+
+    fn no_such_app(&self, name: &str) -> Refusal {
+        let settings = self.settings();
+        let known = settings.apps.keys().map(String::as_str);
+        let help = match config::nearest(name, known) {
+            Some(near) => format!("; did you mean {near:?}?"),
+            None => String::new(),
+        };
+        Refusal::usage(format!("there is no app {name:?} in the configuration{help}"))
+    }
+
+    /// Answers a request.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not done.
+    pub(crate) fn ask(&self, request: Request) -> Result<Reply, Refusal> {
+        let tell = |app: String, event| self.order(&app, Order::Tell(event));
+        match request {
+            Request::Ping => Ok(Reply::Pong {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            }),
+            Request::Status => Ok(Reply::Status { apps: self.board.all() }),
+            Request::History { app, limit } => {
+                if let Some(name) = &app
+                    && !self.settings().apps.contains_key(name)
+                {
+                    return Err(self.no_such_app(name));
+                }
+                let updates = self.store.history(app.as_deref(), limit.min(HISTORY_MAX));
+                updates.map(|updates| Reply::History { updates }).map_err(Refusal::failed)
+            }
+            Request::Check { app, apply_config } => self.order(&app, Order::Check { apply_config }),
+            Request::Update { app, apply_config, by_person } => {
+                self.order(&app, Order::Update { apply_config, by_person })
+            }
+            Request::Pin { app, to } => tell(app, Event::Pinned { to }),
+            Request::Unpin { app } => tell(app, Event::Unpinned),
+            Request::Approve { app, version, by } => {
+                self.order(&app, Order::Approve { version, by })
+            }
+            Request::Unblock { app, by } => tell(app, Event::Unblocked { by }),
+            Request::Pause { app } => tell(app, Event::Paused),
+            Request::Resume { app } => tell(app, Event::Unpaused),
+            Request::Start { app } => self.order(&app, Order::Start),
+            Request::Stop { app } => self.order(&app, Order::Stop),
+            Request::Restart { app } => self.order(&app, Order::Restart),
+            Request::Restore { app, id } => self.order(&app, Order::Restore { id }),
+            Request::Reload => self.reload(),
+            Request::Shutdown => {
+                self.ending.end();
+                Ok(Reply::Done { text: "the agent ends; apps keep running".to_owned() })
+            }
+        }
+    }
+
+    fn order(&self, app: &str, order: Order) -> Result<Reply, Refusal> {
+        let (post, bell) = self.reach(app)?;
+        let (reply, answer) = channel();
+        let gone = || Refusal::failed(format!("the thread of {app} has ended"));
+        post.send(Letter { order, reply }).map_err(|_| gone())?;
+        bell.nudge();
+        match answer.recv().map_err(|_| gone())?? {
+            Done::Said(text) => Ok(Reply::Done { text }),
+            Done::Asked(pass) => Ok(Reply::Asked { pass }),
+            Done::Checked(check) => Ok(Reply::Checked { check }),
+        }
+    }
+
+    /// Reads the configuration again; what is wrong changes nothing. Apps that are new or gone are
+    /// taken up by the next agent.
+    fn reload(&self) -> Result<Reply, Refusal> {
+        let fresh = config::load(&self.overrides)
+            .map_err(|problems| Refusal::usage(problems.to_string()))?;
+        let old = self.settings();
+        if fresh.state != old.state || fresh.run != old.run {
+            return Err(Refusal::usage("[paths] changed: end this agent and start another"));
+        }
+        let fresh = Arc::new(fresh);
+        for name in fresh.apps.keys() {
+            if old.apps.contains_key(name) {
+                self.order(name, Order::Reload(Arc::clone(&fresh)))?;
+            }
+        }
+        *locked(&self.settings) = fresh;
+        Ok(Reply::Done { text: "the configuration was read again".to_owned() })
+    }
+
+    /// Ends all threads at their next wait; apps keep running.
+    pub(crate) fn end(&self) {
+        let hands = std::mem::take(&mut *locked(&self.hands));
+        for reached in hands.values() {
+            reached.bell.end();
+        }
+        for (_, reached) in hands {
+            // A thread that panicked has said so; the others end all the same.
+            drop(reached.thread.join());
+        }
+    }
+}
+
+/// A thread that panicked leaves whole values behind: each is assigned in one step.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
