@@ -11,3 +11,4 @@ pub mod keeper;
 pub mod runtimes;
 pub mod snapshots;
 pub mod source;
+pub mod store;
