@@ -8,6 +8,8 @@ pub mod causes;
 pub mod command;
 pub mod durable;
 pub mod keeper;
+pub mod probes;
 pub mod runtimes;
 pub mod snapshots;
 pub mod source;
+pub mod web;
