@@ -6,6 +6,7 @@ mod agent;
 mod cli;
 mod config;
 mod crew;
+mod demo;
 mod exit;
 
 /// An error and all its causes, as `a: b: c`.

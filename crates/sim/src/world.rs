@@ -251,7 +251,8 @@ impl World {
         let name = format!("engine/{}", self.runs.len());
         let Some(release) = self.by_digest(&digest) else { return };
         let want = format!("epoch {}", release.epoch);
-        if self.volumes.values().any(|tree| tree.lines.first() != Some(&want)) {
+        let refuses = self.volumes.values().any(|tree| tree.lines.first() != Some(&want));
+        if refuses || release.starts == Starts::Exits {
             // A real app refuses data that it cannot read.
             let ended = Some("exit code 1".to_owned());
             self.runs.push((name, Run { digest, ended, age: 0 }));

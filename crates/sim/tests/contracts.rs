@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use groundcrew_engine::ports::source;
-use groundcrew_sim::ports::SimSource;
+use groundcrew_engine::plan::Volume;
+use groundcrew_engine::ports::{snapshots, source};
+use groundcrew_sim::ports::{SimSnapshots, SimSource};
 use groundcrew_sim::release::SimRelease;
 use groundcrew_sim::world::{Shared, World};
 
@@ -17,4 +18,36 @@ fn world() -> Shared {
 #[test]
 fn the_fake_source_keeps_the_contract() {
     source::contract(&mut SimSource(world()));
+}
+
+#[test]
+fn the_fake_snapshots_keep_the_contract() {
+    let world = world();
+    let names: Vec<String> = world.borrow().volumes.keys().cloned().collect();
+    let volume = |name: &String| (name.as_str().into(), Volume { path: format!("/{name}") });
+    let volumes = names.iter().map(volume).collect();
+    let mut write = |text: Option<&str>| {
+        let mut world = world.borrow_mut();
+        for name in &names {
+            let Some(text) = text else {
+                world.volumes.remove(name);
+                continue;
+            };
+            let lines = vec![text.to_owned()];
+            match world.volumes.get_mut(name) {
+                Some(tree) => tree.lines = lines,
+                None => {
+                    let tree = world.tree(lines);
+                    world.volumes.insert(name.clone(), tree);
+                }
+            }
+        }
+    };
+    let mut read = || {
+        let world = world.borrow();
+        let text = |name: &String| world.volumes.get(name).map(|tree| tree.lines.join("\n"));
+        names.iter().map(text).collect()
+    };
+    let mut trial = snapshots::Trial { volumes, write: &mut write, read: &mut read };
+    snapshots::contract(&mut SimSnapshots(world.clone()), &mut trial);
 }

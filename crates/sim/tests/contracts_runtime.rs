@@ -37,7 +37,11 @@ fn the_simulated_runtime_keeps_its_contract() {
         let living = world.runs.iter().filter(|(_, run)| run.ended.is_none());
         living.map(|(_, run)| run.digest.clone()).collect()
     };
-    let crash = || world.borrow_mut().end_run("exit code 1");
+    let crash = || {
+        let mut world = world.borrow_mut();
+        world.alive().expect("something runs");
+        world.end_run("exit code 1");
+    };
     let mut fixture = runtime::Fixture {
         good: &good,
         other: &other,

@@ -22,6 +22,8 @@ pub enum Kind {
     Refused,
     /// Somebody wrote to the volume while it was copied: the app is not stopped.
     Changed,
+    /// Somebody has files of the volume open for writing or mapped shared: nothing was copied.
+    Held,
     /// What is on the disk is not what its manifest says.
     Corrupt,
     /// The trees in place are neither the ones before nor the ones after an exchange; nothing was
@@ -69,6 +71,20 @@ pub enum Error {
     Changed {
         /// The file or directory.
         path: PathBuf,
+    },
+    /// Somebody could write at any time.
+    #[error("process {pid} ({command}) has {} {how}{}", path.display(), and_others(*others))]
+    Held {
+        /// The file.
+        path: PathBuf,
+        /// Who.
+        pid: u32,
+        /// Its command, as the kernel shortens it.
+        command: String,
+        /// `open for writing` or `mapped shared`.
+        how: &'static str,
+        /// So many more such files were found.
+        others: usize,
     },
     /// A manifest cannot be read.
     #[error("cannot read the manifest {}", path.display())]
@@ -140,6 +156,7 @@ impl Error {
             Error::Durable { source, .. } => source.kind().into(),
             Error::Refused { .. } => Kind::Refused,
             Error::Changed { .. } => Kind::Changed,
+            Error::Held { .. } => Kind::Held,
             Error::Manifest { .. } | Error::Mismatch { .. } | Error::Differs { .. } => {
                 Kind::Corrupt
             }
@@ -161,6 +178,10 @@ impl Error {
     pub(super) fn durable(doing: &'static str) -> impl Fn(durable::Error) -> Error {
         move |source| Error::Durable { doing, source }
     }
+}
+
+fn and_others(others: usize) -> String {
+    if others == 0 { String::new() } else { format!(", and {others} more are held") }
 }
 
 impl From<durable::Kind> for Kind {

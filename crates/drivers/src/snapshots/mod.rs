@@ -16,6 +16,9 @@
 //! └── failed/<txn>/<volume>                  what the failed release left, for the post-mortem
 //! ```
 //!
+//! [`port`] gives all this to the engine, for all volumes of an app at once; there `<txn>` is the
+//! update and its round, `<txn>.<round>`.
+//!
 //! Invariants, with the tests that hold them:
 //!
 //! - A copy is the same as its source in all that [`tree`] lists
@@ -32,9 +35,12 @@
 mod area;
 mod content;
 mod error;
+mod holders;
 mod inode;
 mod manifest;
+pub mod port;
 mod restore;
+pub mod row;
 mod take;
 mod target;
 mod tree;

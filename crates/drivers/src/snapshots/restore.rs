@@ -190,6 +190,51 @@ fn complete(places: &Places, partial: &Path) -> Result<(), Error> {
 /// `Neither` if what is in place belongs neither before nor after; nothing was touched then.
 pub fn exchange(pair: &Pair) -> Result<Exchanged, Error> {
     let places = Places::of(&pair.volume, &pair.app, &pair.txn)?;
+    let failed = pair.live.map(|_| places.aside.clone());
+    match standing(pair, &places)? {
+        Standing::Done => {
+            // The first call may have been killed between its last rename and the sync.
+            sync_places(pair, &places)?;
+            return Ok(Exchanged { failed, already: true });
+        }
+        Standing::Swapped => {
+            sync_places(pair, &places)?;
+            put_aside(&places, &places.built)?;
+        }
+        Standing::Before => match (&pair.live, &pair.built) {
+            (Some(_), Some(_)) => {
+                durable::exchange(&pair.volume, &places.built, Site::RestoreExchange)
+                    .map_err(Error::durable("exchange the live and the restored tree"))?;
+                put_aside(&places, &places.built)?;
+            }
+            (Some(_), None) => put_aside(&places, &pair.volume)?,
+            (None, Some(_)) => {
+                durable::rename_new(&places.built, &pair.volume, Site::RestoreExchange)
+                    .map_err(Error::durable("put the restored tree in place"))?;
+            }
+            (None, None) => {}
+        },
+    }
+    remove_if_empty(durable::parent(&places.built))?;
+    Ok(Exchanged { failed, already: false })
+}
+
+/// How far an exchange has come.
+enum Standing {
+    /// Nothing was done.
+    Before,
+    /// The trees are exchanged and the failed one is not aside yet.
+    Swapped,
+    /// All was done.
+    Done,
+}
+
+/// Fails as [`exchange`] would, without touching anything.
+pub(super) fn check(pair: &Pair) -> Result<(), Error> {
+    standing(pair, &Places::of(&pair.volume, &pair.app, &pair.txn)?).map(drop)
+}
+
+fn standing(pair: &Pair, places: &Places) -> Result<Standing, Error> {
     let live = identity(&pair.volume)?;
     let built = identity(&places.built)?;
     let aside = identity(&places.aside)?;
@@ -198,7 +243,6 @@ pub fn exchange(pair: &Pair) -> Result<Exchanged, Error> {
         (None, None) => true,
         _ => false,
     };
-    let failed = pair.live.map(|_| places.aside.clone());
     let before = is(&live, &pair.live) && is(&built, &pair.built);
     let both = pair.live.is_some() && pair.built.is_some();
     let swapped = both && is(&live, &pair.built) && is(&built, &pair.live);
@@ -206,40 +250,19 @@ pub fn exchange(pair: &Pair) -> Result<Exchanged, Error> {
         && built.is_none()
         && (pair.built.is_some() || is(&aside, &pair.live));
     if done {
-        // The first call may have been killed between its last rename and the sync.
-        sync_places(pair, &places)?;
-        return Ok(Exchanged { failed, already: true });
+        return Ok(Standing::Done);
     }
-    let neither = || Error::Neither {
-        path: pair.volume.clone(),
-        built_path: places.built.clone(),
-        live: inode_text(&live),
-        built: inode_text(&built),
-        expected: format!("{} and {}", inode_text(&pair.live), inode_text(&pair.built)),
-    };
     if !(before || swapped) || aside.is_some() {
-        return Err(neither());
+        return Err(Error::Neither {
+            path: pair.volume.clone(),
+            built_path: places.built.clone(),
+            live: inode_text(&live),
+            built: inode_text(&built),
+            expected: format!("{} and {}", inode_text(&pair.live), inode_text(&pair.built)),
+        });
     }
-    refuse_other_device(pair, &places, live.or(built))?;
-    match (&pair.live, &pair.built) {
-        (Some(_), Some(_)) => {
-            if before {
-                durable::exchange(&pair.volume, &places.built, Site::RestoreExchange)
-                    .map_err(Error::durable("exchange the live and the restored tree"))?;
-            } else {
-                sync_places(pair, &places)?;
-            }
-            put_aside(&places, &places.built)?;
-        }
-        (Some(_), None) => put_aside(&places, &pair.volume)?,
-        (None, Some(_)) => {
-            durable::rename_new(&places.built, &pair.volume, Site::RestoreExchange)
-                .map_err(Error::durable("put the restored tree in place"))?;
-        }
-        (None, None) => {}
-    }
-    remove_if_empty(durable::parent(&places.built))?;
-    Ok(Exchanged { failed, already: false })
+    refuse_other_device(pair, places, live.or(built))?;
+    Ok(if before { Standing::Before } else { Standing::Swapped })
 }
 
 fn put_aside(places: &Places, from: &Path) -> Result<(), Error> {
@@ -276,7 +299,7 @@ fn refuse_other_device(pair: &Pair, places: &Places, found: Option<Identity>) ->
     }
 }
 
-fn identity(path: &Path) -> Result<Option<Identity>, Error> {
+pub(super) fn identity(path: &Path) -> Result<Option<Identity>, Error> {
     match Inode::open(CWD, path) {
         Ok(inode) => Ok(Some(Identity::of(inode.stat()))),
         Err(Errno::NOENT) => Ok(None),

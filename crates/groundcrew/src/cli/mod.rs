@@ -92,7 +92,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         }
         Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "groundcrew", &mut script);

@@ -5,6 +5,7 @@
 
 mod copy;
 mod layout;
+mod port;
 mod restore;
 
 use std::collections::BTreeMap;
