@@ -13,4 +13,5 @@ pub mod probes;
 pub mod runtimes;
 pub mod snapshots;
 pub mod source;
+pub mod store;
 pub mod web;

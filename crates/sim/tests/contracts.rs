@@ -3,9 +3,10 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use groundcrew_engine::machine::App;
 use groundcrew_engine::plan::Volume;
-use groundcrew_engine::ports::{snapshots, source};
-use groundcrew_sim::ports::{SimSnapshots, SimSource};
+use groundcrew_engine::ports::{journal, snapshots, source};
+use groundcrew_sim::ports::{SimJournal, SimSnapshots, SimSource};
 use groundcrew_sim::release::SimRelease;
 use groundcrew_sim::world::{Shared, World};
 
@@ -50,4 +51,30 @@ fn the_fake_snapshots_keep_the_contract() {
     };
     let mut trial = snapshots::Trial { volumes, write: &mut write, read: &mut read };
     snapshots::contract(&mut SimSnapshots(world.clone()), &mut trial);
+}
+
+#[test]
+fn the_fake_journal_keeps_the_contract() {
+    let world = world();
+    let mut known = || {
+        let fold = |app: App, entry| app.apply(entry).unwrap();
+        world.borrow().journal.iter().fold(App::default(), fold)
+    };
+    let mut told =
+        || world.borrow().notices.iter().map(|notice| notice.key.clone()).collect::<Vec<_>>();
+    let mut document = |text: Option<&str>| {
+        let mut world = world.borrow_mut();
+        let document = world.post_mortems.values_mut().next()?;
+        if let Some(text) = text {
+            *document = text.to_owned();
+        }
+        Some(document.clone())
+    };
+    let mut trial = journal::Trial {
+        app: "app".into(),
+        known: &mut known,
+        told: &mut told,
+        document: &mut document,
+    };
+    journal::contract(&mut SimJournal(world.clone()), &mut trial);
 }

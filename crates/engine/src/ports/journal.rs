@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::machine::{App, Cause, Ending, Entry};
-use crate::noun::{AppName, TxnId};
-use crate::plan::Plan;
+use crate::gate::Round;
+use crate::machine::{App, Cause, Ending, Entry, Event, Step};
+use crate::noun::{AppName, BootId, ConfigHash, Digest, Fault, Now, Offer, Release, TxnId, Via};
+use crate::plan::{Installed, Plan, Procedure};
 
 /// How urgent a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -136,4 +137,135 @@ pub trait Journal {
     ///
     /// They could not be read.
     fn timeline(&mut self, app: &AppName) -> Result<Vec<Entry>, JournalError>;
+}
+
+/// What a contract is tried on.
+#[allow(missing_debug_implementations, reason = "closures have no useful form")]
+pub struct Trial<'a> {
+    /// An app that the journal knows nothing of.
+    pub app: AppName,
+    /// What the next agent finds: the fold of what is recorded.
+    pub known: &'a mut dyn FnMut() -> App,
+    /// The keys of the notices that are queued.
+    pub told: &'a mut dyn FnMut() -> Vec<String>,
+    /// The post-mortem as it lies there. With a text: after a person replaced it by that.
+    pub document: &'a mut dyn FnMut(Option<&str>) -> Option<String>,
+}
+
+/// Tries the promises above on a journal that can be written.
+///
+/// # Panics
+///
+/// At the first promise that is broken.
+pub fn contract(journal: &mut dyn Journal, trial: &mut Trial<'_>) {
+    let app = trial.app.clone();
+    assert_eq!((trial.known)(), App::default(), "the journal knows nothing yet");
+    let plan = sample_plan();
+    let txn = plan.txn.clone();
+    let mut after = App::default();
+    let before = [
+        Event::Found { offer: plan.offer.clone() },
+        Event::Judged { round: Round::Candidate, answers: Vec::new() },
+        Event::Fetched { release: plan.to.release.clone() },
+    ];
+    for event in before {
+        after = trial.append(journal, &after, event, None, &[]);
+    }
+    let opened = Event::Armed { plan: Box::new(plan.clone()) };
+    let update = [opened, Event::Intent { step: Step::Prepare }, Event::Prepared];
+    let begun = update.len();
+    for event in update.clone() {
+        after = trial.append(journal, &after, event, Some(&txn), &["one", "two"]);
+    }
+    assert_eq!((trial.told)(), ["one", "two"], "the same key is queued once");
+    let timeline = journal.timeline(&app).expect("the timeline can be read");
+    let events: Vec<Event> = timeline.into_iter().map(|entry| entry.event).collect();
+    assert!(events.ends_with(&update), "the update's {begun} entries in their order: {events:?}");
+
+    for _ in 0..2 {
+        journal.reserve(&app, Some(&plan)).expect("room can be reserved twice");
+    }
+    for _ in 0..2 {
+        journal.relieve().expect("a journal that can be written can be reopened");
+    }
+    assert_eq!((trial.known)(), after, "reopening loses nothing");
+    let fault = Fault::host("for a contract");
+    let failed = Event::Failed { step: Step::Precopy, fault };
+    after = trial.append(journal, &after, failed, Some(&txn), &["three"]);
+    assert!(after.state.update().is_none(), "the update is over");
+    trial.append(journal, &after, Event::Paused, None, &[]);
+    for _ in 0..2 {
+        journal.reserve(&app, None).expect("giving back twice is harmless");
+    }
+
+    let mut file = |text: &str| {
+        let post_mortem = PostMortem { app: &app, txn: &txn, version: "2.0.0", text };
+        journal.file(&post_mortem).expect("a post-mortem can be written");
+    };
+    file("first");
+    assert_eq!((trial.document)(None).as_deref(), Some("first"), "it lies there");
+    assert_eq!((trial.document)(Some("edited")).as_deref(), Some("edited"), "a person edits it");
+    file("again");
+    assert_eq!((trial.document)(None).as_deref(), Some("edited"), "and keeps what was written");
+}
+
+impl Trial<'_> {
+    /// Appends an event and looks whether the next agent would know it.
+    fn append(
+        &mut self,
+        journal: &mut dyn Journal,
+        before: &App,
+        event: Event,
+        txn: Option<&TxnId>,
+        keys: &[&str],
+    ) -> App {
+        let entry = Entry { at: sample_now(), event };
+        let after = before.clone().apply(&entry).expect("the contract's events follow");
+        let notice = |key: &&str| Notice {
+            key: (*key).to_owned(),
+            severity: Severity::Alert,
+            title: "a title".to_owned(),
+            body: "two\nlines".to_owned(),
+        };
+        let notices: Vec<Notice> = keys.iter().map(notice).collect();
+        let (app, entry, notices) = (&self.app, &entry, notices.as_slice());
+        let append = Append { app, txn, entry, notices, after: &after, closed: None };
+        journal.append(&append).expect("the append succeeds");
+        assert_eq!((self.known)(), after, "what was appended is known");
+        after
+    }
+}
+
+fn sample_now() -> Now {
+    let boot = BootId::from("boot1");
+    Now { wall_ms: 1_800_000_000_000, uptime_ms: 5_000, boot, synchronized: true }
+}
+
+fn sample_plan() -> Plan {
+    let release = Release {
+        version: "2.0.0".to_owned(),
+        digest: Digest(format!("sha256:{}", "2".repeat(64))),
+        revision: None,
+        published_ms: None,
+        data_epoch: None,
+        data_compatible_from: None,
+        migration: None,
+    };
+    let config = ConfigHash::from("config");
+    let offer = Offer {
+        release: release.clone(),
+        config: config.clone(),
+        via: Via::Channel,
+        serial: None,
+        first_seen_ms: sample_now().wall_ms,
+    };
+    Plan {
+        txn: TxnId::at(&sample_now()),
+        from: None,
+        to: Installed { release, config, procedure: Procedure::default() },
+        offer,
+        answers: Vec::new(),
+        left_out: Vec::new(),
+        drawn_ms: sample_now().wall_ms,
+    }
 }

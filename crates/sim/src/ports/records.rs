@@ -82,7 +82,8 @@ impl Journal for SimJournal {
         if let Some(fault) = world.failure("file") {
             return Err(JournalError { text: fault.text });
         }
-        world.post_mortems.insert(post_mortem.txn.0.clone(), post_mortem.text.to_owned());
+        let document = world.post_mortems.entry(post_mortem.txn.0.clone());
+        document.or_insert_with(|| post_mortem.text.to_owned());
         Ok(())
     }
 

@@ -97,6 +97,10 @@ impl Rig {
     }
 }
 
+fn move_dir(from: &Path, to: &Path) {
+    durable::rename_new(from, to, Site::Prune).unwrap();
+}
+
 fn port_of(dir: &Dir, volumes: &BTreeMap<VolumeName, Volume>) -> VolumeSnapshots {
     let now = || "2026-11-21T10:00:00Z".parse().unwrap();
     VolumeSnapshots::new(&dir.path("state"), "tiles", volumes, now).unwrap()
@@ -230,14 +234,14 @@ fn an_exchange_looks_at_all_volumes_before_it_touches_one() {
     rig.take().unwrap();
     rig.write(Some("two"));
     let pairs = rig.build(1).unwrap();
-    fs::rename(rig.dir.path("b/data"), rig.dir.path("b/old")).unwrap();
+    move_dir(&rig.dir.path("b/data"), &rig.dir.path("b/old"));
     fs::create_dir(rig.dir.path("b/data")).unwrap();
     let error = rig.exchange(1, &pairs).unwrap_err();
     assert!(error.text.contains("neither the state"), "{error}");
     assert_eq!(rig.read()[0].as_deref(), Some("two"), "the first volume is untouched");
     assert_eq!(rig.was_exchanged(), Ok(false));
     fs::remove_dir(rig.dir.path("b/data")).unwrap();
-    fs::rename(rig.dir.path("b/old"), rig.dir.path("b/data")).unwrap();
+    move_dir(&rig.dir.path("b/old"), &rig.dir.path("b/data"));
     rig.exchange(1, &pairs).unwrap();
     assert!(rig.is("one"));
 }
@@ -248,9 +252,9 @@ fn an_exchange_cannot_be_denied_while_its_disk_is_away() {
     let (id, txn) = (SnapshotId::from("t1"), TxnId::from("t1"));
     let order = TakeOrder { id: &id, txn: &txn, owner: None, volumes: &rig.volumes };
     rig.port.take(&order, &mut Silent).unwrap();
-    fs::rename(rig.dir.path("b"), rig.dir.path("unplugged")).unwrap();
+    move_dir(&rig.dir.path("b"), &rig.dir.path("unplugged"));
     assert!(rig.was_exchanged().is_err());
-    fs::rename(rig.dir.path("unplugged"), rig.dir.path("b")).unwrap();
+    move_dir(&rig.dir.path("unplugged"), &rig.dir.path("b"));
     assert_eq!(rig.was_exchanged(), Ok(false));
 }
 
@@ -276,6 +280,8 @@ fn a_row_says_what_makes_up_a_snapshot_and_verify_finds_damage() {
 fn clean_up_finds_what_a_volume_left_that_is_configured_no_more() {
     let mut rig = Rig::new();
     rig.take().unwrap();
+    let parents = |rig: &Rig| rig.port.rows().areas().unwrap().len();
+    assert_eq!(parents(&rig), 2, "known as soon as there is something to be found");
     rig.write(Some("two"));
     let pairs = rig.build(1).unwrap();
     rig.exchange(1, &pairs).unwrap();
