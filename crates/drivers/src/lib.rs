@@ -7,6 +7,7 @@ pub mod bundle;
 pub mod causes;
 pub mod command;
 pub mod durable;
+pub mod host;
 pub mod keeper;
 pub mod probes;
 pub mod runtimes;

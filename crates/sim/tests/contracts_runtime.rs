@@ -6,8 +6,8 @@ use std::rc::Rc;
 use groundcrew_engine::noun::Digest;
 use groundcrew_engine::plan::{Installed, Procedure};
 use groundcrew_engine::plan::{Probe, ProbeKind};
-use groundcrew_engine::ports::{probes, runtime};
-use groundcrew_sim::ports::{SimProbes, SimRuntime};
+use groundcrew_engine::ports::{host, probes, runtime};
+use groundcrew_sim::ports::{SimClock, SimHost, SimNeighbors, SimProbes, SimRuntime};
 use groundcrew_sim::release::{Health, SimRelease, Starts};
 use groundcrew_sim::world::{Shared, World};
 
@@ -68,4 +68,17 @@ fn the_simulated_probes_keep_their_contract() {
     let set_well = &mut set_well;
     let mut fixture = probes::Fixture { probe: &probe, of: &of, other: &other, set_well };
     probes::contract(&mut SimProbes(world.clone()), &mut fixture);
+}
+
+#[test]
+fn the_simulated_host_keeps_its_contract() {
+    let world = world();
+    let mut fixture = host::Fixture {
+        set_busy: &mut |busy| world.borrow_mut().busy = busy.then(|| "flight".to_owned()),
+        marked: &mut || world.borrow().updating,
+        release: &RELEASES[0].release(),
+    };
+    host::contract(&mut SimHost(world.clone()), &mut fixture);
+    host::contract_clock(&mut SimClock(world.clone()));
+    host::contract_neighbors(&mut SimNeighbors(world.clone()), None);
 }
