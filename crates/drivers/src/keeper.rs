@@ -114,6 +114,11 @@ pub(crate) fn this_boot() -> Result<String, Error> {
     procs::boot_id()
 }
 
+/// User and group ids of whom to run as.
+pub(crate) fn ids_of(user: &spec::User) -> Result<(u32, u32), Error> {
+    shim::identity(user).map(|identity| (identity.uid, identity.gid))
+}
+
 /// Says one line to whoever listens; nobody may, the client can be gone.
 fn say(to: &mut impl std::io::Write, line: &str) {
     if writeln!(to, "{line}").is_ok() {

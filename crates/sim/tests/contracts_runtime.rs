@@ -5,9 +5,10 @@ use std::rc::Rc;
 
 use groundcrew_engine::noun::Digest;
 use groundcrew_engine::plan::{Installed, Procedure};
-use groundcrew_engine::ports::runtime;
-use groundcrew_sim::ports::SimRuntime;
-use groundcrew_sim::release::{SimRelease, Starts};
+use groundcrew_engine::plan::{Probe, ProbeKind};
+use groundcrew_engine::ports::{host, probes, runtime};
+use groundcrew_sim::ports::{SimClock, SimHost, SimNeighbors, SimProbes, SimRuntime};
+use groundcrew_sim::release::{Health, SimRelease, Starts};
 use groundcrew_sim::world::{Shared, World};
 
 const RELEASES: [SimRelease; 3] = [
@@ -51,4 +52,33 @@ fn the_simulated_runtime_keeps_its_contract() {
     };
     runtime::contract(&mut SimRuntime(world.clone()), &mut fixture);
     assert_eq!(world.borrow().truth.violations, Vec::<String>::new());
+}
+
+#[test]
+fn the_simulated_probes_keep_their_contract() {
+    let world = world();
+    let [of, other, _] = RELEASES.map(|release| installed(&release));
+    world.borrow_mut().begin_run("by-hand/start".to_owned(), of.release.digest.clone());
+    let kind = ProbeKind::Tcp { address: "app:80".to_owned() };
+    let probe = Probe { name: "health".into(), kind, timeout_ms: 1_000 };
+    let mut set_well = |well| {
+        let health = if well { Health::Well } else { Health::Ill };
+        world.borrow_mut().releases[0].health = health;
+    };
+    let set_well = &mut set_well;
+    let mut fixture = probes::Fixture { probe: &probe, of: &of, other: &other, set_well };
+    probes::contract(&mut SimProbes(world.clone()), &mut fixture);
+}
+
+#[test]
+fn the_simulated_host_keeps_its_contract() {
+    let world = world();
+    let mut fixture = host::Fixture {
+        set_busy: &mut |busy| world.borrow_mut().busy = busy.then(|| "flight".to_owned()),
+        marked: &mut || world.borrow().updating,
+        release: &RELEASES[0].release(),
+    };
+    host::contract(&mut SimHost(world.clone()), &mut fixture);
+    host::contract_clock(&mut SimClock(world.clone()));
+    host::contract_neighbors(&mut SimNeighbors(world.clone()), None);
 }

@@ -102,7 +102,8 @@ fn become_spec(spec_path: &Path, spec: &KeepSpec) -> Result<(), Error> {
     Err(Error::file(EXEC, program, command.exec()))
 }
 
-fn identity(user: &User) -> Result<Identity, Error> {
+/// User and group to become, as the system knows them now.
+pub(super) fn identity(user: &User) -> Result<Identity, Error> {
     let read = |path| fs::read_to_string(path).map_err(|source| Error::file("read", path, source));
     users::resolve(&read("/etc/passwd")?, &read("/etc/group")?, user)
 }

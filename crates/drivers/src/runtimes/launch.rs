@@ -20,6 +20,7 @@ use groundcrew_engine::plan::Volume;
 use serde::Deserialize;
 
 use crate::command::PATH;
+use crate::keeper;
 use crate::keeper::spec::{Limit, Limited, LogLimits, User};
 
 #[cfg(test)]
@@ -55,6 +56,9 @@ pub enum Error {
     /// They do not parse.
     #[error("the launch settings are not understood")]
     Settings(#[source] serde_json::Error),
+    /// The user is not known here.
+    #[error("cannot become the app's user")]
+    User(#[source] keeper::Error),
     /// A limit is of something unknown.
     #[error("there is no limit called {name:?}")]
     Limit {
@@ -126,6 +130,14 @@ impl Launch {
     pub fn user(&self) -> Option<User> {
         let name = self.user.clone()?;
         Some(User { name, group: self.group.clone(), groups: self.groups.clone() })
+    }
+
+    /// User and group ids of whom to run as; `None`: ourselves.
+    ///
+    /// # Errors
+    /// [`Error::User`].
+    pub fn ids(&self) -> Result<Option<(u32, u32)>, Error> {
+        self.user().map(|user| keeper::ids_of(&user).map_err(Error::User)).transpose()
     }
 
     /// Resource limits, soft and hard alike.

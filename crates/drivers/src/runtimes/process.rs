@@ -3,7 +3,7 @@
 //! ```text
 //! <state>/runs/<app>/place.json       which release is in place, by which update
 //! <state>/runs/<app>/<txn>-<name>/    one run: of the app, of a migration, or of a hook
-//! <state>/releases/<app>/<hex>/       the releases themselves; a source puts them there
+//! <state>/releases/<app>/<digest>/    the releases themselves; a source puts them there
 //! ```
 //!
 //! Nothing is remembered between two calls: each looks at the place and at the runs' locks and

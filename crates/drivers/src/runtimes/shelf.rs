@@ -1,4 +1,4 @@
-//! The releases of one app, unpacked: `<state>/releases/<app>/<64 hex digits>/`.
+//! The releases of one app, unpacked, where [`release_dir`] says.
 //!
 //! A release lies there whole or not at all; a source puts it there. What is read here is checked
 //! against the digest that names it, because a release that is not what its name says must not run.
@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use groundcrew_engine::noun::{AppName, Digest};
 
 use crate::bundle::{self, ReleaseToml, Sha256};
+use crate::source::directory::release_dir;
 
 /// How long `release.toml` may be, in bytes: as long as a source takes.
 const TOML_MAX_BYTES: u64 = 64 * 1024;
@@ -17,7 +18,8 @@ const TOML_MAX_BYTES: u64 = 64 * 1024;
 /// The releases of one app.
 #[derive(Clone, Debug)]
 pub struct Shelf {
-    dir: PathBuf,
+    state: PathBuf,
+    app: AppName,
 }
 
 /// A release on the shelf.
@@ -72,7 +74,7 @@ impl Shelf {
     /// The releases of this app below the state directory.
     #[must_use]
     pub fn new(state: &Path, app: &AppName) -> Self {
-        Self { dir: state.join("releases").join(app.as_str()) }
+        Self { state: state.to_owned(), app: app.clone() }
     }
 
     /// Where a release lies, or would.
@@ -80,10 +82,11 @@ impl Shelf {
     /// # Errors
     /// [`Error::Name`].
     pub fn path(&self, digest: &Digest) -> Result<PathBuf, Error> {
-        let wrong = || Error::Name { digest: digest.to_string() };
-        let known = Sha256::parse(digest.as_str()).ok_or_else(wrong)?;
-        let (_, hex) = known.as_str().split_once(':').ok_or_else(wrong)?;
-        Ok(self.dir.join(hex))
+        // What is no digest could be a path to anywhere.
+        if Sha256::parse(digest.as_str()).is_none() {
+            return Err(Error::Name { digest: digest.to_string() });
+        }
+        Ok(release_dir(&self.state, self.app.as_str(), digest))
     }
 
     /// Takes a release that must be there, with the digest checked over `release.toml`.

@@ -9,6 +9,7 @@ use groundcrew_drivers::bundle::Sha256;
 use groundcrew_drivers::keeper::client::{self, Exe};
 use groundcrew_drivers::keeper::spec::{KeepSpec, Stop, StopSignal};
 use groundcrew_drivers::runtimes::process::ProcessRuntime;
+use groundcrew_drivers::source::directory::release_dir;
 use groundcrew_engine::noun::{AppName, Digest, Fault, Release, TxnId};
 use groundcrew_engine::plan::{Installed, Procedure, StopSpec, Volume};
 use groundcrew_engine::ports::{
@@ -88,7 +89,7 @@ impl Rig {
              content = \"{content}\"\n[run]\ncommand = [\"{command}\"]\n{more}"
         );
         let digest = Sha256::of(toml.as_bytes()).to_string();
-        let dir = self.path().join("releases/app").join(digest.trim_start_matches("sha256:"));
+        let dir = release_dir(&self.path(), "app", &Digest(digest.clone()));
         fs::create_dir_all(dir.join("files")).unwrap();
         for (name, text) in [("release.toml", toml.as_str()), ("files/app.sh", script)] {
             put(&dir.join(name), text);

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use groundcrew_drivers::source::directory::release_dir;
 use groundcrew_engine::noun::{Digest, FaultKind};
 use groundcrew_engine::plan::Installed;
 use groundcrew_engine::ports::{Runtime as _, runtime};
@@ -94,10 +95,7 @@ fn only_the_release_in_place_is_started_and_only_whole() {
     let fault = rig.start(&good, "start-0").unwrap_err();
     let both = [good.release.digest.as_str(), other.release.digest.as_str()];
     assert!(both.iter().all(|digest| fault.text.contains(digest)), "{fault}");
-    let dir = rig
-        .path()
-        .join("releases/app")
-        .join(other.release.digest.as_str().trim_start_matches("sha256:"));
+    let dir = release_dir(&rig.path(), "app", &other.release.digest);
     put(&dir.join("release.toml"), "schema = 1\n");
     let fault = rig.start(&other, "start-0").unwrap_err();
     assert!(fault.text.contains("has the digest sha256:"), "{fault}");

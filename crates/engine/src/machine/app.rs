@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
-use super::state::{Back, Cause, Ending, Precopy, Secured, State, WayBack};
+use super::state::{Precopy, Secured, State, WayBack};
+use super::way_back::{Back, Cause, Ending};
 use super::{
     Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
 };

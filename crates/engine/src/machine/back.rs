@@ -3,7 +3,8 @@
 //! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
 //! running and a person is asked. There is no loop.
 
-use super::state::{Back, DataChoice, State, StopReport};
+use super::state::{State, StopReport};
+use super::way_back::{Back, DataChoice};
 use super::{BACK_ATTEMPTS, BACK_PROVES, Event, Step, Unexpected, unexpected};
 use crate::noun::{Fault, Now};
 

@@ -5,7 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::state::{Ending, StopReport, TreePair};
+use super::state::StopReport;
+use super::way_back::{Ending, TreePair};
 use crate::gate::{Answer, Round};
 use crate::noun::{Digest, Fault, Now, Offer, Release, SnapshotId};
 use crate::plan::{Installed, Plan};

@@ -1,9 +1,9 @@
 //! The way forward: what follows from each event until the update is proven or goes back.
 
 use super::state::{
-    Back, Cause, DataChoice, Draining, Precopy, Secured, State, StopReport, Unproven, Update,
-    WatchSeen, Watching, WayBack,
+    Draining, Precopy, Secured, State, StopReport, Unproven, Update, WatchSeen, Watching, WayBack,
 };
+use super::way_back::{Back, Cause, DataChoice};
 use super::{
     CLEAN_AFTER_BOOT_MS, Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected,
     waiting,
@@ -221,46 +221,12 @@ pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
         WayBack::Snapshot(_) => DataChoice::Restore,
         WayBack::Stateless => DataChoice::Keep,
     };
-    Back {
-        update: secured.update,
-        way_back: Some(secured.way_back),
-        cause,
-        why,
-        data,
-        built: Vec::new(),
-        exchange_begun: false,
-        latest: None,
-        proven_down: false,
-        switched: false,
-        disproved: 0,
-        set_aside: None,
-        restored: false,
-        round: 1,
-        attempts: 0,
-        stuck_at: None,
-    }
+    Back::begin(secured.update, Some(secured.way_back), data, cause, why)
 }
 
 /// Back from where nothing was switched: the old release is started, or found running.
 fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -> State {
-    State::RbStarting(Back {
-        update,
-        way_back,
-        cause,
-        why,
-        data: DataChoice::Untouched,
-        built: Vec::new(),
-        exchange_begun: false,
-        latest: None,
-        proven_down: false,
-        switched: false,
-        disproved: 0,
-        set_aside: None,
-        restored: false,
-        round: 1,
-        attempts: 0,
-        stuck_at: None,
-    })
+    State::RbStarting(Back::begin(update, way_back, DataChoice::Untouched, cause, why))
 }
 
 /// Prove once more that nobody runs; the copy counts only if nobody did.

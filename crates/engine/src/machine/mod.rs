@@ -47,15 +47,17 @@ mod resume;
 mod state;
 #[cfg(test)]
 mod tests;
+mod way_back;
 
 pub use app::App;
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
 pub use kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
 pub use state::{
-    Back, Cause, DataChoice, Draining, Ending, Latest, Precopy, Secured, State, StopReport, TreeId,
-    TreePair, Unproven, Update, Waiting, WatchSeen, Watching, WayBack,
+    Draining, Latest, Precopy, Secured, State, StopReport, Unproven, Update, Waiting, WatchSeen,
+    Watching, WayBack,
 };
+pub use way_back::{Back, Cause, DataChoice, Ending, TreeId, TreePair};
 
 use crate::gate::Answer;
 use crate::noun::Offer;

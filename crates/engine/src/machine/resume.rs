@@ -7,7 +7,8 @@
 // A new state must be decided on here, not fall into a wildcard.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use super::state::{Back, Cause, Draining, Secured, State};
+use super::state::{Draining, Secured, State};
+use super::way_back::{Back, Cause};
 use super::{RESUMES_MAX, Step, Takeover, forward};
 
 /// The state from which a new agent goes on.

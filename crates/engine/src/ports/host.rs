@@ -148,3 +148,70 @@ pub trait Neighbors {
     /// it twice is once; it is given back by itself when the agent dies.
     fn exclude(&mut self, take: bool) -> Option<Claim>;
 }
+
+/// What [`contract`] needs of whoever calls it.
+#[allow(missing_debug_implementations, reason = "closures have no useful form")]
+pub struct Fixture<'f> {
+    /// Sets the busy flag, as others do.
+    pub set_busy: &'f mut dyn FnMut(bool),
+    /// Whether the marker "an update is at work" can be seen, as others see it.
+    pub marked: &'f mut dyn FnMut() -> bool,
+    /// A release that might be fetched.
+    pub release: &'f Release,
+}
+
+/// What every host promises, checked through the trait.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn contract(host: &mut dyn Host, fixture: &mut Fixture<'_>) {
+    for busy in [false, true, true, false] {
+        (fixture.set_busy)(busy);
+        assert_eq!(host.busy() != Busy::Clear, busy, "the flag is read anew each time");
+    }
+    for updating in [false, true, true, false, false] {
+        host.announce(updating).expect("the marker is set and cleared, and once more");
+        assert_eq!((fixture.marked)(), updating);
+    }
+    let room = host.room(&BTreeMap::new(), fixture.release).expect("the room is measured");
+    assert!(!room.places.is_empty(), "an update writes somewhere");
+    assert!(room.places.iter().all(|place| place.need_bytes > 0), "{room:?}");
+    assert_eq!(host.touched_ms("/no/such/file/anywhere"), None);
+}
+
+/// What every clock promises.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn contract_clock(clock: &mut dyn Clock) {
+    let before = clock.now();
+    let woken = clock.wait(Duration::from_millis(5));
+    let after = clock.now();
+    assert_eq!(before.boot, after.boot, "one boot");
+    if woken == Woken::Time {
+        assert!(after.uptime_ms >= before.uptime_ms.saturating_add(5), "{before:?} {after:?}");
+    }
+}
+
+/// What everybody promises who knows the other work: two apps of one group, and nobody else's work.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn contract_neighbors(one: &mut dyn Neighbors, other: Option<&mut dyn Neighbors>) {
+    assert_eq!(one.exclude(false), None, "nothing to give back");
+    assert_eq!(one.exclude(true), None, "nobody has the group");
+    assert_eq!(one.exclude(true), None, "taking it twice is once");
+    if let Some(other) = other {
+        assert!(other.exclude(true).is_some(), "two have the group");
+        assert_eq!(other.exclude(false), None, "what one does not have is not given back");
+        assert!(other.exclude(true).is_some(), "the group of another was given back");
+        one.exclude(false);
+        assert_eq!(other.exclude(true), None, "it was given back");
+        assert!(one.exclude(true).is_some());
+        other.exclude(false);
+    }
+    one.exclude(false);
+}

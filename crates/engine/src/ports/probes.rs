@@ -20,3 +20,33 @@ pub trait Probes {
     /// error. `of` says which version must answer.
     fn ask(&mut self, probe: &Probe, of: &Installed) -> Finding;
 }
+
+/// What [`contract`] needs of whoever calls it.
+#[allow(missing_debug_implementations, reason = "closures have no useful form")]
+pub struct Fixture<'f> {
+    /// A probe that sees which release answers.
+    pub probe: &'f Probe,
+    /// The release that answers.
+    pub of: &'f Installed,
+    /// One that does not.
+    pub other: &'f Installed,
+    /// Makes what answers well or ill.
+    pub set_well: &'f mut dyn FnMut(bool),
+}
+
+/// What everybody promises who asks apps, checked through the trait.
+///
+/// # Panics
+///
+/// A promise is broken.
+pub fn contract(probes: &mut dyn Probes, fixture: &mut Fixture<'_>) {
+    // The order shows an answer that was remembered.
+    for well in [true, true, false, false, true] {
+        (fixture.set_well)(well);
+        let finding = probes.ask(fixture.probe, fixture.of);
+        assert_eq!(finding.probe, fixture.probe.name.as_str());
+        assert_eq!(finding.failure.is_none(), well, "{finding:?}");
+        let finding = probes.ask(fixture.probe, fixture.other);
+        assert!(finding.failure.is_some(), "another release answered: {finding:?}");
+    }
+}
