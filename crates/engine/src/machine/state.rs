@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::way_back::Back;
 use crate::gate::Answer;
-use crate::noun::{Digest, Offer, SnapshotId, VolumeName};
+use crate::noun::{Digest, Offer, SnapshotId};
 use crate::plan::Plan;
 
 /// Where an app stands. The drawing is in the [module](super).
