@@ -19,8 +19,6 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct Said {
     /// Its exit code; -1 for a signal.
     pub(super) code: i32,
-    /// What it printed.
-    pub(super) text: String,
 }
 
 /// A person at the command line, and the agent that they started.
@@ -77,9 +75,7 @@ impl<'s> Hands<'s> {
     /// Runs a command to its end.
     pub(super) fn run(&self, args: &[&str]) -> Result<Said, Trouble> {
         let output = self.command(args).output().context("cannot run groundcrew")?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Said { code: output.status.code().unwrap_or(-1), text })
+        Ok(Said { code: output.status.code().unwrap_or(-1) })
     }
 
     /// What the status says of the app.
