@@ -122,16 +122,20 @@ impl Error {
         move |source| Error::Sqlite { doing, path: path.clone(), source }
     }
 
-    /// Whether the database itself is to blame, and not the disk's room or its rights.
+    /// Whether the database itself is to blame for a failed opening, and not the disk's room or its
+    /// rights.
     pub(super) fn is_damage(&self) -> bool {
         /// `SQLITE_IOERR_READ`, `SQLITE_IOERR_SHORT_READ`, `SQLITE_IOERR_CORRUPTFS`.
         const UNREADABLE: [i32; 3] = [266, 522, 8458];
+        /// `SQLITE_ERROR`: a format or a table that nobody made so.
+        const UNSUPPORTED: i32 = 1;
         match self {
             Error::Damaged { .. } => true,
             Error::Sqlite { source, .. } => match source {
                 rusqlite::Error::SqliteFailure(error, _) => {
                     use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
                     matches!(error.code, DatabaseCorrupt | NotADatabase)
+                        || error.extended_code == UNSUPPORTED
                         || UNREADABLE.contains(&error.extended_code)
                 }
                 // A value of another type than the schema says, or no row where one has to be.

@@ -3,9 +3,10 @@
 use groundcrew_engine::machine::{App, Entry};
 use groundcrew_engine::noun::AppName;
 use groundcrew_engine::ports::Append;
-use rusqlite::{Connection, OptionalExtension as _, Transaction};
+use rusqlite::{Connection, OptionalExtension as _, Row, Transaction};
 
 use super::{Error, Store, journal, queue, write};
+use crate::causes::causes;
 
 /// The shape of a checkpoint's body. A reader of another shape refuses the app by name.
 pub const CHECKPOINT_SCHEMA: i64 = 1;
@@ -37,6 +38,13 @@ pub(super) struct Suspect {
     body: String,
     /// It can only be newer than this event.
     after: i64,
+}
+
+#[cfg(test)]
+impl Suspect {
+    pub(super) fn of(app: &str, body: &str, after: i64) -> Suspect {
+        Suspect { app: app.to_owned(), body: body.to_owned(), after }
+    }
 }
 
 /// An append in the form of its rows.
@@ -125,11 +133,11 @@ impl<'a> Rows<'a> {
     }
 }
 
-fn event_sum(app: &str, txn: Option<&str>, kind: &str, body: &str) -> String {
+pub(super) fn event_sum(app: &str, txn: Option<&str>, kind: &str, body: &str) -> String {
     sum(&[app, txn.unwrap_or_default(), kind, body])
 }
 
-fn checkpoint_sum(app: &str, schema: i64, body: &str) -> String {
+pub(super) fn checkpoint_sum(app: &str, schema: i64, body: &str) -> String {
     sum(&[app, &schema.to_string(), body])
 }
 
@@ -204,14 +212,21 @@ impl Store {
     /// # Errors
     /// The store could not be read. What it says and cannot be understood is [`Load::Refused`].
     pub fn load(&self, app: &AppName) -> Result<Load, Error> {
-        let (checkpoints, events) = self.read("read an app of", |db| {
+        let read = self.read("read an app of", |db| {
             let checkpoints = read_checkpoints(db, app)?;
             // The oldest kept one decides how far back events are needed.
             let sound = checkpoints.iter().find(|checkpoint| checkpoint.is_sound);
             let after = sound.map_or(0, |checkpoint| checkpoint.seq);
             let events = read_events(db, app, after)?;
             Ok((checkpoints, events))
-        })?;
+        });
+        let (checkpoints, events) = match read {
+            Err(error) if error.is_damage() => {
+                let why = format!("its rows are damaged: {}", causes(&error));
+                return Ok(Load::Refused { app: app.clone(), why });
+            }
+            read => read?,
+        };
         if checkpoints.is_empty() && events.is_empty() {
             return Ok(Load::Fresh);
         }
@@ -252,13 +267,18 @@ struct EventRow {
     is_sound: bool,
 }
 
+/// A text, whatever its bytes became: its sum tells.
+fn text(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
+    Ok(String::from_utf8_lossy(row.get_ref(at)?.as_bytes()?).into_owned())
+}
+
 /// The newest first.
 fn read_checkpoints(db: &Connection, app: &AppName) -> rusqlite::Result<Vec<Checkpoint>> {
     let sql = "SELECT seq, schema, body, sum FROM checkpoints WHERE app = ?1 ORDER BY seq DESC";
     let mut statement = db.prepare(sql)?;
     let rows = statement.query_map([app.as_str()], |row| {
-        let (schema, body): (i64, String) = (row.get(1)?, row.get(2)?);
-        let is_sound = row.get::<_, String>(3)? == checkpoint_sum(app.as_str(), schema, &body);
+        let (schema, body) = (row.get(1)?, text(row, 2)?);
+        let is_sound = text(row, 3)? == checkpoint_sum(app.as_str(), schema, &body);
         Ok(Checkpoint { seq: row.get(0)?, schema, body, is_sound })
     })?;
     rows.collect()
@@ -269,10 +289,9 @@ fn read_events(db: &Connection, app: &AppName, after: i64) -> rusqlite::Result<V
         "SELECT seq, txn, kind, body, sum FROM events WHERE app = ?1 AND seq > ?2 ORDER BY seq";
     let mut statement = db.prepare(sql)?;
     let rows = statement.query_map((app.as_str(), after), |row| {
-        let (txn, kind, body): (Option<String>, String, String) =
-            (row.get(1)?, row.get(2)?, row.get(3)?);
+        let (txn, kind, body) = (row.get::<_, Option<String>>(1)?, text(row, 2)?, text(row, 3)?);
         let expected = event_sum(app.as_str(), txn.as_deref(), &kind, &body);
-        let is_sound = row.get::<_, String>(4)? == expected;
+        let is_sound = text(row, 4)? == expected;
         Ok(EventRow { seq: row.get(0)?, kind, body, is_sound })
     })?;
     rows.collect()

@@ -20,7 +20,7 @@
 //! - **Every row that a fold depends on carries a sum**, because SQLite does not notice a flipped bit
 //!   in a text.
 //!
-//! There is one writer, the agent, which holds its own lock; opening is serialized by
+//! There is one writer, the agent, which holds its own lock and opens the store once; opening is serialized by
 //! `journal.db.opening`, so that two starts at once do not set aside each other's store.
 
 mod ballast;
@@ -246,32 +246,43 @@ fn open_or_replace(
         },
     };
     let reason = format!("The journal was set aside as {}: {why}.", aside.display());
-    let db = open_with(&path, Some(&set_aside::notice(reason, now)))?;
+    if path.symlink_metadata().is_err() {
+        schema::create(&path, Some(&set_aside::notice(reason, now)))?;
+    }
+    let db = open_checked(&path)?;
     set_aside::end(&path)?;
     Ok((db, Some(aside)))
 }
 
 /// Opens what is there. If nothing is, but an update was made here before, the journal is lost.
 fn open_sound(dir: &Path, path: &Path, now: jiff::Timestamp) -> Result<Connection, Error> {
+    let is_there = |path: &Path| path.symlink_metadata().is_ok();
+    let log = set_aside::with(path, "-wal");
+    if is_there(path) {
+        return open_checked(path);
+    }
+    if is_there(&log) {
+        let why = "its log is there without it".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), why });
+    }
     let trace = TRACES.iter().map(|name| dir.join(name)).find(|trace| has_entries(trace));
     let lost = trace.map(|trace| {
         let reason = format!("{} is gone, but {} is there.", path.display(), trace.display());
         set_aside::notice(reason, now)
     });
-    open_with(path, lost.as_ref())
+    schema::create(path, lost.as_ref())?;
+    open_checked(path)
+}
+
+fn open_checked(path: &Path) -> Result<Connection, Error> {
+    schema::check_header(path)?;
+    let db = schema::connect(path)?;
+    schema::check(&db, path)?;
+    Ok(db)
 }
 
 fn has_entries(dir: &Path) -> bool {
     std::fs::read_dir(dir).is_ok_and(|mut entries| entries.next().is_some())
-}
-
-fn open_with(path: &Path, first: Option<&queue::FirstNotice>) -> Result<Connection, Error> {
-    let mut db = schema::connect(path)?;
-    schema::create(&mut db, path, first)?;
-    schema::check(&db, path)?;
-    durable::sync_dir(durable::parent(path), Site::Journal)
-        .map_err(Error::durable("make the journal's name durable"))?;
-    Ok(db)
 }
 
 /// Held while a store is opened, and no longer.

@@ -6,11 +6,15 @@
 //! refuses the store by name. New kinds of events need neither: an app that has one is refused by
 //! itself.
 
+use std::io::Read as _;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, TransactionBehavior};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Transaction, TransactionBehavior};
 
+use super::set_aside::with;
 use super::{Error, queue};
+use crate::durable::{self, Site};
 
 /// The schema that this version reads and writes.
 pub const SCHEMA: i64 = 1;
@@ -26,6 +30,9 @@ const BUSY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// The log is cut back to this size after a checkpoint, so that one burst does not stay on the disk.
 const WAL_KEPT_BYTES: i64 = 4 << 20;
+
+/// How long the header of a database is.
+const HEADER_BYTES: u64 = 100;
 
 const TABLES: &str = "
 CREATE TABLE meta (
@@ -56,11 +63,12 @@ CREATE TABLE checkpoints (
   PRIMARY KEY (app, seq)
 ) STRICT;
 CREATE TABLE summaries (
-  txn       TEXT PRIMARY KEY,
   app       TEXT NOT NULL,
+  txn       TEXT NOT NULL,
   seq       INTEGER NOT NULL,
   closed_ms INTEGER NOT NULL,
-  body      TEXT NOT NULL
+  body      TEXT NOT NULL,
+  PRIMARY KEY (app, txn)
 ) STRICT;
 CREATE INDEX summaries_by_app ON summaries (app, seq);
 CREATE TABLE notices (
@@ -92,13 +100,32 @@ CREATE TABLE checks (
 ) STRICT;
 ";
 
-/// Opens the database and sets it up as every connection of ours is.
+/// Looks at the header before SQLite does, which would make an empty file a database and throw the
+/// log of a file away that is none.
+///
+/// Closing a file drops this process's locks on it, so a process opens a store once and clones it.
+pub(super) fn check_header(path: &Path) -> Result<(), Error> {
+    const MAGIC: &[u8] = b"SQLite format 3\0";
+    let read = |error| Error::system("read", path, error);
+    let mut header = Vec::new();
+    let file = std::fs::File::open(path).map_err(read)?;
+    file.take(HEADER_BYTES).read_to_end(&mut header).map_err(read)?;
+    let is_known = |version: Option<&u8>| matches!(version, Some(1 | 2));
+    if header.starts_with(MAGIC) && is_known(header.get(18)) && is_known(header.get(19)) {
+        return Ok(());
+    }
+    let why = "it does not begin as a database does".to_owned();
+    Err(Error::Damaged { path: path.to_owned(), why })
+}
+
+/// Opens the database that is there and sets it up as every connection of ours is. Until the caller
+/// says that it is sound, closing it leaves its log where it is.
 pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let fail = |doing| Error::sqlite(doing, path);
-    create_private(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(fail("open"))?;
     db.busy_timeout(BUSY_TIMEOUT).map_err(fail("set up"))?;
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail("set up"))?;
     // First of all a read: what is no database says so here.
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(fail("open"))?;
     let mode: String = db
@@ -116,45 +143,49 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     Ok(db)
 }
 
-/// SQLite would make the file with the umask's mode.
-fn create_private(path: &Path) -> Result<(), Error> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let made =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map(drop);
-    match made {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            Err(Error::system("create", path, error))
-        }
-        _ => Ok(()),
+/// Makes the database whole under another name and renames it, so that an empty one is always a
+/// damaged one. With `first` it begins with the flag that it only observes and a page to people.
+pub(super) fn create(path: &Path, first: Option<&queue::FirstNotice>) -> Result<(), Error> {
+    let new = with(path, ".new");
+    for part in ["", "-wal", "-shm", "-journal"] {
+        durable::remove_file(&with(&new, part), Site::Journal)
+            .map_err(Error::durable("remove a journal that was not finished"))?;
+    }
+    create_private(&new)?;
+    let fail = |error| Error::sqlite("create the tables of", &new)(error);
+    let mut db = connect(&new)?;
+    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
+    fill(&tx, first).map_err(fail)?;
+    tx.commit().map_err(fail)?;
+    check(&db, &new)?;
+    // All of it into the one file that is renamed.
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).map_err(fail)?;
+    db.close().map_err(|(_, error)| fail(error))?;
+    durable::rename_new(&new, path, Site::Journal).map_err(Error::durable("complete the journal"))
+}
+
+fn fill(tx: &Transaction<'_>, first: Option<&queue::FirstNotice>) -> rusqlite::Result<()> {
+    tx.execute_batch(TABLES)?;
+    tx.pragma_update(None, "application_id", APPLICATION_ID)?;
+    let reason = first.map(|first| first.reason.as_str());
+    let sql = "INSERT INTO meta (only_row, schema_version, min_reader, observe_only) \
+               VALUES (1, ?1, ?2, ?3)";
+    tx.execute(sql, (SCHEMA, MIN_READER, reason))?;
+    match first {
+        Some(first) => queue::insert(tx, "groundcrew", 0, first.queued_ms, &first.notice),
+        None => Ok(()),
     }
 }
 
-/// Makes the tables if there are none. With `observe_only` the store begins with that flag and a
-/// page to people, in the same transaction.
-pub(super) fn create(
-    db: &mut Connection,
-    path: &Path,
-    observe_only: Option<&queue::FirstNotice>,
-) -> Result<(), Error> {
-    let fail = |error| Error::sqlite("create the tables of", path)(error);
-    let tx = db.transaction_with_behavior(TransactionBehavior::Immediate).map_err(fail)?;
-    let tables: i64 =
-        tx.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(fail)?;
-    if tables == 0 {
-        tx.execute_batch(TABLES).map_err(fail)?;
-        tx.pragma_update(None, "application_id", APPLICATION_ID).map_err(fail)?;
-        let reason = observe_only.map(|first| first.reason.as_str());
-        tx.execute(
-            "INSERT INTO meta (only_row, schema_version, min_reader, observe_only) \
-             VALUES (1, ?1, ?2, ?3)",
-            (SCHEMA, MIN_READER, reason),
-        )
-        .map_err(fail)?;
-        if let Some(first) = observe_only {
-            queue::insert(&tx, "groundcrew", 0, first.queued_ms, &first.notice).map_err(fail)?;
-        }
-    }
-    tx.commit().map_err(fail)
+/// SQLite would make the file with the umask's mode.
+pub(super) fn create_private(path: &Path) -> Result<(), Error> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    durable::step()
+        .and_then(|()| {
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+        })
+        .map(drop)
+        .map_err(|error| Error::system("create", path, error))
 }
 
 /// Refuses what is not ours, what is damaged and what is too new.
@@ -178,5 +209,6 @@ pub(super) fn check(db: &Connection, path: &Path) -> Result<(), Error> {
     if min_reader > SCHEMA {
         return Err(Error::Newer { path: path.to_owned(), schema, min_reader, ours: SCHEMA });
     }
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false).map_err(fail)?;
     Ok(())
 }

@@ -14,8 +14,8 @@ use std::path::{Path, PathBuf};
 
 use groundcrew_engine::ports::{Notice, Severity};
 
-use super::Error;
 use super::queue::FirstNotice;
+use super::{Error, schema};
 use crate::durable::{self, Site};
 
 /// How long the name of an ending may be, in bytes.
@@ -24,7 +24,7 @@ const ENDING_BYTES_MAX: usize = 64;
 /// The files of a database after its name, in the order in which they go.
 const PARTS: [&str; 3] = ["-wal", "-shm", ""];
 
-fn with(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn with(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(ending);
     PathBuf::from(name)
@@ -69,6 +69,10 @@ pub(super) fn begin(path: &Path, now: jiff::Timestamp) -> Result<PathBuf, Error>
     while with(path, &ending).symlink_metadata().is_ok() {
         count += 1;
         ending = format!(".corrupt-{time}-{count}");
+    }
+    if path.symlink_metadata().is_err() {
+        // Only its log is left; a stand-in takes the database's place as the last that goes.
+        schema::create_private(path)?;
     }
     durable::write(&marker(path), ending.as_bytes(), 0o600, Site::Journal)
         .map_err(Error::durable("begin to put the damaged journal aside"))?;

@@ -37,8 +37,8 @@ impl<'s> Hands<'s> {
 
     /// Starts the agent and waits until it answers.
     pub(super) fn start_agent(&mut self) -> Result<(), Trouble> {
-        let log = self.scene.root().join("agent.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let path = self.scene.root().join("agent.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let child = self
             .command(&["agent"])
             .stdout(Stdio::null())
@@ -48,8 +48,11 @@ impl<'s> Hands<'s> {
         self.agent = Some(child);
         let begun = Instant::now();
         while self.run(&["healthcheck"])?.code != 0 {
-            let log = self.scene.root().join("agent.log");
-            anyhow::ensure!(begun.elapsed() < PATIENCE, "no agent; see {}", log.display());
+            let ended = self.agent.as_mut().map(Child::try_wait).transpose()?.flatten();
+            if ended.is_some() || begun.elapsed() > PATIENCE {
+                let said = std::fs::read_to_string(&path).unwrap_or_default();
+                anyhow::bail!("the agent does not answer; it said:\n{said}");
+            }
             std::thread::sleep(LOOK);
         }
         Ok(())
