@@ -253,6 +253,30 @@ fn a_log_without_its_database_is_set_aside_and_not_played_into_a_fresh_one() {
     assert_eq!(fs::read(format!("{}-wal", aside.display())).unwrap(), log);
 }
 
+/// The log is evidence too: nothing of it is played into the damaged database on the way out.
+#[test]
+fn a_damaged_database_is_kept_with_its_log_as_they_were() {
+    let dir = memory();
+    let mut tiles = Teller::new(&open(dir.path()), "tiles");
+    tiles.tell_all(starting(&tiles.plan("1.0.0")));
+    let sound = fs::read(dir.path().join("journal.db")).unwrap();
+    let log = fs::read(dir.path().join("journal.db-wal")).unwrap();
+    let mut kept = 0;
+    for page in 1..sound.len() / 4096 {
+        let dir = memory();
+        let mut bytes = sound.clone();
+        bytes[page * 4096..][..4096].fill(0xa5);
+        put(&dir.path().join("journal.db"), &bytes);
+        put(&dir.path().join("journal.db-wal"), &log);
+        // A page that is in the log as well is not missed.
+        let Some(aside) = Store::open(dir.path()).unwrap().set_aside else { continue };
+        assert!(fs::read(&aside).unwrap() == bytes, "page {page}");
+        assert!(fs::read(format!("{}-wal", aside.display())).unwrap() == log, "page {page}");
+        kept += 1;
+    }
+    assert!(kept > 0, "no page was missed");
+}
+
 #[test]
 fn a_journal_that_is_gone_is_missed_where_updates_were_made() {
     for (trace, missed) in
