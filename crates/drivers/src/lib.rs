@@ -9,6 +9,7 @@ pub mod command;
 pub mod durable;
 pub mod host;
 pub mod keeper;
+pub mod notify;
 pub mod probes;
 pub mod runtimes;
 pub mod snapshots;

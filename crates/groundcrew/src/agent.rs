@@ -41,10 +41,12 @@ pub(crate) fn run(settings: Settings, overrides: Overrides) -> Result<Exit, Refu
             }
         }
     })?;
+    let teller = crew.tell()?;
     talk(&format!("groundcrew: agent ready, {} apps", crew.settings().apps.len()));
     while ending.wait(TICK) != groundcrew_engine::ports::Woken::Shutdown {}
     talk("groundcrew: agent ends, apps keep running");
     crew.end();
+    teller.end();
     // What a dead socket would say is "connection refused"; none at all says it sooner.
     drop(std::fs::remove_file(socket::path(&run)));
     Ok(Exit::Done)

@@ -1,7 +1,5 @@
 //! The groundcrew binary: from the command line to a role.
 
-#![allow(dead_code, reason = "the drivers are wired next")]
-
 mod agent;
 mod cli;
 mod config;

@@ -75,7 +75,7 @@ pub(crate) struct Ask {
 }
 
 /// What to do.
-#[derive(Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
     /// Write a commented configuration and make the directories; overwrites nothing.
     Init {
@@ -142,7 +142,11 @@ pub(crate) enum Command {
     /// Forget what is known as bad, and take a stuck update up again.
     Unblock {
         /// The app.
-        app: String,
+        #[arg(required_unless_present = "store")]
+        app: Option<String>,
+        /// Go on after the journal was lost or damaged: what runs is adopted.
+        #[arg(long, conflicts_with = "app")]
+        store: bool,
     },
     /// No updates of an app until `resume`.
     Pause {

@@ -11,38 +11,20 @@ use crate::exit::{Exit, Refusal};
 
 /// What a command asks of the agent; `None`: it asks nothing.
 pub(super) fn request(command: &Command) -> Option<Request> {
-    let by = who;
-    Some(match command.clone_app()? {
-        (Command::Pin { version, .. }, app) => Request::Pin { app, to: version.clone() },
-        (Command::Unpin { .. }, app) => Request::Unpin { app },
-        (Command::Approve { version, .. }, app) => {
-            Request::Approve { app, version: version.clone(), by: by() }
-        }
-        (Command::Unblock { .. }, app) => Request::Unblock { app, by: by() },
-        (Command::Pause { .. }, app) => Request::Pause { app },
-        (Command::Resume { .. }, app) => Request::Resume { app },
-        (Command::Start { .. }, app) => Request::Start { app },
-        (Command::Stop { .. }, app) => Request::Stop { app },
-        (Command::Restart { .. }, app) => Request::Restart { app },
+    let request = match command.clone() {
+        Command::Pin { app, version } => Request::Pin { app, to: version },
+        Command::Unpin { app } => Request::Unpin { app },
+        Command::Approve { app, version } => Request::Approve { app, version, by: who() },
+        Command::Unblock { app: Some(app), .. } => Request::Unblock { app, by: who() },
+        Command::Unblock { app: None, .. } => Request::Trust,
+        Command::Pause { app } => Request::Pause { app },
+        Command::Resume { app } => Request::Resume { app },
+        Command::Start { app } => Request::Start { app },
+        Command::Stop { app } => Request::Stop { app },
+        Command::Restart { app } => Request::Restart { app },
         _ => return None,
-    })
-}
-
-impl Command {
-    fn clone_app(&self) -> Option<(&Self, String)> {
-        match self {
-            Self::Pin { app, .. }
-            | Self::Approve { app, .. }
-            | Self::Unpin { app }
-            | Self::Unblock { app }
-            | Self::Pause { app }
-            | Self::Resume { app }
-            | Self::Start { app }
-            | Self::Stop { app }
-            | Self::Restart { app } => Some((self, app.clone())),
-            _ => None,
-        }
-    }
+    };
+    Some(request)
 }
 
 /// The person, as far as the system knows.

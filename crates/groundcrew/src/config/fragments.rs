@@ -20,6 +20,8 @@ pub(crate) struct File {
     pub(crate) paths: Paths,
     /// The flag that says that nothing may be disturbed.
     pub(crate) busy: Busy,
+    /// Whether the wall clock is right.
+    pub(crate) clock: Clock,
     /// Any key of an app; each app may override it.
     pub(crate) defaults: App,
     /// Ways to tell people, by name.
@@ -60,6 +62,24 @@ pub(crate) struct Busy {
     pub(crate) path: Option<String>,
     /// What of the file means busy; `non-empty` by default.
     pub(crate) mode: Option<BusyMode>,
+}
+
+/// Whether the wall clock is right: windows wait and clean-up pauses until it is.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Clock {
+    /// Who says that it is; `ask` by default.
+    pub(crate) synchronized: Option<Synchronized>,
+}
+
+/// Who says that the wall clock is right.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Synchronized {
+    /// Whoever disciplines it: systemd-timesyncd, or another one that timedatectl knows of.
+    Ask,
+    /// You do, on a host where nobody can be asked.
+    Always,
 }
 
 /// What of the busy file means busy.

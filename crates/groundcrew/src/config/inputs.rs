@@ -90,8 +90,6 @@ fn children(
 /// The merged configuration.
 #[derive(Clone, Debug)]
 pub(crate) struct Inputs {
-    /// The main file.
-    pub(crate) main: PathBuf,
     /// All files that were read, in order.
     pub(crate) files: Vec<PathBuf>,
     /// The merged values; the defaults are merged into each app.
@@ -120,7 +118,7 @@ impl Inputs {
                 let text = format!("the files do not fit together: {}", error.message());
                 Problem { origin: None, key: String::new(), text, help: None }
             })?;
-        Ok(Self { main: main.to_owned(), files, root, merged })
+        Ok(Self { files, root, merged })
     }
 
     /// Where a key was written; the nearest table above it where the key itself is not.

@@ -17,10 +17,11 @@ An unknown key is an error, with file, line and the nearest known key.\n\
 `[defaults]` takes any key of an app; each app begins as the defaults say.\n";
 
 /// The tables in the order in which a person meets them.
-const TABLES: [(&str, &str); 16] = [
+const TABLES: [(&str, &str); 17] = [
     ("File", "The file"),
     ("Paths", "`[paths]`"),
     ("Busy", "`[busy]`"),
+    ("Clock", "`[clock]`"),
     ("Notify", "`[notify.NAME]`"),
     ("App", "`[apps.NAME]` and `[defaults]`"),
     ("Source", "`source`"),

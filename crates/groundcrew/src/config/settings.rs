@@ -19,8 +19,6 @@ const NAME_MAX_BYTES: usize = 64;
 /// All settings of this host.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
-    /// The main file.
-    pub(crate) main: PathBuf,
     /// All files that were read.
     pub(crate) files: Vec<PathBuf>,
     /// The host's profile.
@@ -31,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) run: PathBuf,
     /// The busy flag.
     pub(crate) busy: BusyFlag,
+    /// A person says that the wall clock is right.
+    pub(crate) clock_is_right: bool,
     /// Ways to tell people.
     pub(crate) notify: BTreeMap<String, NotifySettings>,
     /// The apps.
@@ -65,6 +65,7 @@ pub(crate) struct BusyFlag {
 
 /// A way to tell people.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "read by the driver that sends")]
 pub(crate) struct NotifySettings {
     /// How.
     pub(crate) kind: NotifyKind,
@@ -76,6 +77,7 @@ pub(crate) struct NotifySettings {
 
 /// How a notice is sent.
 #[derive(Clone, Debug)]
+#[allow(dead_code, reason = "read by the driver that sends")]
 pub(crate) enum NotifyKind {
     /// A command that reads it.
     Command(Vec<String>),
@@ -88,6 +90,16 @@ pub(crate) enum NotifyKind {
         /// A file with a bearer token.
         token_file: Option<PathBuf>,
     },
+}
+
+impl NotifyKind {
+    /// As the configuration spells it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Command(_) => "command",
+            Self::Webhook { .. } => "webhook",
+        }
+    }
 }
 
 /// When an app that ended is started again.
@@ -249,12 +261,12 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         apps.insert(name.clone(), app::settings(&mut check, profile, name, fragment));
     }
     let settings = Settings {
-        main: inputs.main.clone(),
         files: inputs.files.clone(),
         profile,
         state,
         run,
         busy,
+        clock_is_right: matches!(file.clock.synchronized, Some(fragments::Synchronized::Always)),
         notify,
         apps,
     };

@@ -74,7 +74,7 @@ pub(crate) fn show_ms(ms: u64) -> String {
     }
     let mut left = ms;
     let mut parts = Vec::new();
-    for (name, factor) in TIMES.iter().rev().filter(|(name, _)| *name != "ms") {
+    for (name, factor) in TIMES.iter().rev() {
         if left >= *factor {
             parts.push(format!("{}{name}", left / factor));
             left %= factor;

@@ -1,12 +1,9 @@
 //! An app's snapshots as they lie on the disk: listed, verified, and whose they are.
 //!
-//! Reading them needs neither agent nor store: a snapshot is complete if and only if it has its
-//! name. One that spans several parent directories has one part in each.
+//! Reading them needs neither agent nor store: a snapshot is complete if and only if it has a row.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-
-use groundcrew_drivers::snapshots::{self, Area, Snapshot};
+use groundcrew_drivers::snapshots::Error;
+use groundcrew_drivers::snapshots::port::VolumeSnapshots;
 use serde::Serialize;
 
 use crate::chain;
@@ -39,29 +36,17 @@ pub(crate) struct Verified {
     pub(crate) differences: Vec<String>,
 }
 
-fn areas(settings: &Settings, app: &str) -> Result<BTreeSet<Area>, Refusal> {
+fn open(settings: &Settings, app: &str) -> Result<VolumeSnapshots, Refusal> {
     let Some(of) = settings.apps.get(app) else {
         return Err(Refusal::usage(format!("there is no app {app:?} in the configuration")));
     };
-    let volumes = of.policy.procedure.volumes.values();
-    let areas = volumes.map(|volume| Area::of(Path::new(&volume.path), app));
-    areas.collect::<Result<_, _>>().map_err(|error| failed(&error))
+    let volumes = &of.policy.procedure.volumes;
+    let snapshots = VolumeSnapshots::new(&settings.state, app, volumes, jiff::Timestamp::now);
+    snapshots.map_err(|error| failed(&error))
 }
 
-fn failed(error: &snapshots::Error) -> Refusal {
+fn failed(error: &Error) -> Refusal {
     Refusal::failed(chain(error))
-}
-
-/// Each snapshot with its parts.
-fn parts(settings: &Settings, app: &str) -> Result<BTreeMap<String, Vec<Snapshot>>, Refusal> {
-    let mut found: BTreeMap<String, Vec<Snapshot>> = BTreeMap::new();
-    for area in areas(settings, app)? {
-        for id in snapshots::list(&area).map_err(|error| failed(&error))? {
-            let part = snapshots::load(&area, &id).map_err(|error| failed(&error))?;
-            found.entry(id).or_default().push(part);
-        }
-    }
-    Ok(found)
 }
 
 /// The complete snapshots of an app, oldest first.
@@ -70,50 +55,44 @@ fn parts(settings: &Settings, app: &str) -> Result<BTreeMap<String, Vec<Snapshot
 ///
 /// They cannot be read.
 pub(crate) fn list(settings: &Settings, app: &str) -> Result<Vec<Copy>, Refusal> {
-    let mut copies: Vec<Copy> =
-        parts(settings, app)?.into_iter().map(|(id, parts)| copy(id, &parts)).collect();
+    let snapshots = open(settings, app)?;
+    let rows = snapshots.rows();
+    let mut copies = Vec::new();
+    for id in rows.ids().map_err(|error| failed(&error))? {
+        // One that went between the two calls is not there any more.
+        let Some(row) = rows.read(&id).map_err(|error| failed(&error))? else { continue };
+        copies.push(Copy {
+            places: row.parts.keys().map(|area| place(area, &id)).collect(),
+            taken_ms: row.taken_at.as_millisecond(),
+            version: row.version,
+            digest: row.digest,
+            bytes: row.bytes,
+            id,
+        });
+    }
     copies.sort_by_key(|copy| copy.taken_ms);
     Ok(copies)
-}
-
-fn copy(id: String, parts: &[Snapshot]) -> Copy {
-    let said = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let first = parts.first().map(|part| &part.manifest);
-    Copy {
-        id,
-        version: first.and_then(|manifest| said(&manifest.version)),
-        digest: first.and_then(|manifest| said(&manifest.digest)),
-        taken_ms: first.map_or(0, |manifest| manifest.taken_at.as_millisecond()),
-        bytes: parts.iter().map(|part| part.manifest.bytes).sum(),
-        places: parts.iter().map(|part| part.dir.display().to_string()).collect(),
-    }
 }
 
 /// Reads one snapshot, or all, whole.
 ///
 /// # Errors
 ///
-/// There is none of this name, or it cannot be read.
+/// There is none of this name.
 pub(crate) fn verify(
     settings: &Settings,
     app: &str,
     id: Option<&str>,
 ) -> Result<Vec<Verified>, Refusal> {
+    let snapshots = open(settings, app)?;
     let mut verified = Vec::new();
-    for (name, parts) in parts(settings, app)? {
-        if id.is_some_and(|id| id != name) {
+    for copy in list(settings, app)? {
+        if id.is_some_and(|id| id != copy.id) {
             continue;
         }
-        let mut differences = Vec::new();
-        for part in &parts {
-            match snapshots::verify_snapshot(part, &mut ()) {
-                Ok(found) => differences.extend(
-                    found.iter().map(|(volume, difference)| format!("{volume}: {difference}")),
-                ),
-                Err(error) => differences.push(chain(&error)),
-            }
-        }
-        verified.push(Verified { id: name, differences });
+        let found = snapshots.verify(&copy.id, &mut ());
+        let differences = found.unwrap_or_else(|error| vec![chain(&error)]);
+        verified.push(Verified { id: copy.id, differences });
     }
     match id {
         Some(id) if verified.is_empty() => {
@@ -132,4 +111,9 @@ pub(crate) fn owner(settings: &Settings, app: &str, id: &str) -> Result<Option<S
     let copy = list(settings, app)?.into_iter().find(|copy| copy.id == id);
     let copy = copy.ok_or_else(|| Refusal::usage(format!("{app} has no snapshot {id:?}")))?;
     Ok(copy.digest)
+}
+
+/// Where the copy itself lies in an area.
+fn place(area: &std::path::Path, id: &str) -> String {
+    area.join("snapshots").join(id).display().to_string()
 }

@@ -4,30 +4,32 @@
 //! is done between two agents, so the engine never sees the machine change under it. Everything it
 //! knows is on the journal; when the journal cannot be trusted it is folded anew.
 
-use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use groundcrew_drivers::host::neighbors::Seat;
+use groundcrew_drivers::snapshots::Lock;
 use groundcrew_engine::agent::{Agent, Look, Turn};
-use groundcrew_engine::gate::{GateId, Verdict};
 use groundcrew_engine::machine::{App, Event, State};
 use groundcrew_engine::policy::{Mode, Policy};
-use groundcrew_engine::ports::{Busy, Host, Runtime, Woken};
+use groundcrew_engine::ports::{Busy, Woken};
 
 use super::bell::Bell;
 use super::board::{Board, Looked};
+use super::eyes::{Eyes, is_ripe};
 use super::order::{Done, Letter, Order};
 use super::record::ShownProgress;
 use super::rhythm::{Looks, Revival, Tidying};
-use super::world::World;
+use super::world::{self, Parts, World};
 use super::{Store, by_hand, orders};
 use crate::config::{AppSettings, Restart, Settings};
 use crate::exit::Refusal;
 
 /// How often an app at rest is looked at.
 const REST_TICK: Duration = Duration::from_secs(1);
-/// How a runtime says that a run ended well.
-const ENDED_WELL: &str = "exit code 0";
+/// Looks that say the same are remembered once in this time.
+const LOOK_KEPT_MS: i64 = 60_000;
 /// Pause before a store that could not be trusted is read again.
 const FROZEN_PAUSE: Duration = Duration::from_secs(5);
 
@@ -45,6 +47,10 @@ pub(crate) struct Hand {
     pub(crate) bell: Bell,
     /// What remembers.
     pub(crate) store: Store,
+    /// Wakes whoever tells people.
+    pub(crate) told: Bell,
+    /// Its place in its exclusion group; kept over everything that is built anew.
+    pub(crate) seat: Arc<Mutex<Seat>>,
     /// It looks by itself; else only when asked.
     pub(crate) serve: bool,
 }
@@ -70,7 +76,11 @@ pub(super) struct Course {
     /// A person wants it up, whatever `restart` says.
     pub(super) wanted_now: bool,
     tidying: Tidying,
+    /// The look that was remembered last.
+    looked: Option<Looked>,
     open_before: bool,
+    /// The areas beside the volumes are ours alone.
+    locks: Option<Vec<Lock>>,
 }
 
 /// Why an agent was left.
@@ -99,7 +109,7 @@ impl Hand {
             resumed: false,
             working: self.serve,
             looking: self.serve,
-            due: true,
+            due: self.serve,
             by_person: false,
             apply_config: false,
             asked: 0,
@@ -107,7 +117,9 @@ impl Hand {
             revival: Revival::new(state.revivals),
             wanted_now: false,
             tidying: Tidying::new(now),
+            looked: None,
             open_before: state.state.update().is_some(),
+            locks: None,
             state,
         };
         loop {
@@ -118,6 +130,7 @@ impl Hand {
                     let Some(app) = settings.apps.get(self.name()).cloned() else { continue };
                     (self.settings, self.app) = (settings, app);
                     course.looks = Looks::new(self.app.poll_ms, Instant::now());
+                    course.locks = None;
                     let config = self.app.policy.config.to_string();
                     self.board.change(self.name(), |view| view.follow(&course.state, &config));
                 }
@@ -128,6 +141,18 @@ impl Hand {
                     }
                 }
             }
+        }
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        Parts {
+            settings: &self.settings,
+            app: &self.app,
+            board: &self.board,
+            bell: &self.bell,
+            told: &self.told,
+            seat: &self.seat,
+            store: &self.store,
         }
     }
 
@@ -159,13 +184,25 @@ impl Hand {
         true
     }
 
+    /// Keeps any other agent away from the volumes, whatever state directory it has.
+    fn lock_volumes(&self, course: &mut Course) -> Result<(), String> {
+        if course.locks.is_none() {
+            course.locks = Some(world::lock_volumes(&self.app)?);
+        }
+        Ok(())
+    }
+
     /// Builds the ports and an agent, drives it, and takes the state back.
     fn with_agent(&mut self, course: &mut Course) -> Next {
-        let mut world =
-            match World::build(&self.settings, &self.app, &self.board, &self.bell, &self.store) {
-                Ok(world) => world,
-                Err(why) => return Next::Frozen(why),
-            };
+        if course.working
+            && let Err(why) = self.lock_volumes(course)
+        {
+            return Next::Frozen(why);
+        }
+        let mut world = match World::build(&self.parts()) {
+            Ok(world) => world,
+            Err(why) => return Next::Frozen(why),
+        };
         let adopted =
             if course.working { world.adoption(&course.state, &self.app) } else { Ok(None) };
         let adopted = match adopted {
@@ -271,12 +308,26 @@ impl Hand {
         course.due = true;
         let error = looked.as_ref().err().map(|error| error.text.clone());
         let at_ms = jiff::Timestamp::now().as_millisecond();
-        self.board.change(self.name(), |view| view.last_check = Some(Looked { at_ms, error }));
+        self.note_look(course, Looked { at_ms, error });
         match looked {
             Ok(Look::Turn(Turn::Frozen(why))) => Some(Next::Frozen(why)),
             Ok(Look::Turn(Turn::Shutdown)) => Some(Next::End),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    /// Shows a look, and remembers it when it is news or a while ago.
+    fn note_look(&self, course: &mut Course, looked: Looked) {
+        let same = course.looked.as_ref().is_some_and(|before| {
+            let passed_ms = looked.at_ms.saturating_sub(before.at_ms);
+            before.error == looked.error && (0..LOOK_KEPT_MS).contains(&passed_ms)
+        });
+        if !same {
+            // It is for people; what cannot be recorded is still shown.
+            drop(self.store.looked(&self.app.policy.app, &looked));
+            course.looked = Some(looked.clone());
+        }
+        self.board.change(self.name(), |view| view.last_check = Some(looked));
     }
 
     /// Nothing to do: says so, tidies, and waits for time, an order, or the busy flag.
@@ -291,8 +342,12 @@ impl Hand {
         course.apply_config = false;
         if course.tidying.take(now) {
             // What could not be removed is tried again tomorrow; it costs room, nothing else.
-            let trouble = agent.tidy().err().map(|why| format!("cannot tidy: {why}"));
-            self.trouble(trouble);
+            let trouble = agent
+                .tidy()
+                .and_then(|_| world::now(&self.settings))
+                .and_then(|now| self.store.prune(&now))
+                .err();
+            self.trouble(trouble.map(|why| format!("cannot tidy: {why}")));
         }
         self.board.change(self.name(), |view| view.rested = course.asked);
         (course.working, course.looking) = (self.serve, self.serve);
@@ -329,7 +384,8 @@ impl Hand {
                 }
                 Order::Update { apply_config, by_person } => {
                     let asked = self.begin(course, apply_config);
-                    let rebuild = by_person != course.by_person || !course.resumed;
+                    let asks = by_person != course.by_person && agent.update().is_none();
+                    let rebuild = asks || !course.resumed;
                     course.by_person = by_person;
                     letter.answer(Ok(Done::Asked(asked)));
                     if rebuild {
@@ -362,8 +418,8 @@ impl Hand {
     }
 
     fn by_hand(&self, letter: Letter, course: &mut Course) {
-        let built = World::build(&self.settings, &self.app, &self.board, &self.bell, &self.store);
-        let answer = match built {
+        let built = World::build(&self.parts());
+        let answer = match built.and_then(|world| self.lock_volumes(course).map(|()| world)) {
             Ok(mut world) => {
                 let policy: &Policy = &self.app.policy;
                 by_hand::run(&self.settings, policy, &self.board, &mut world, &letter.order, course)
@@ -376,30 +432,4 @@ impl Hand {
         };
         letter.answer(answer);
     }
-}
-
-/// A look at the machine beside the engine's.
-struct Eyes {
-    host: Box<dyn Host>,
-    runtime: Box<dyn Runtime>,
-}
-
-impl Eyes {
-    /// The latest run ended by itself, and well.
-    fn ended_well(&mut self) -> bool {
-        let ended = self.runtime.observe().ok().and_then(|seen| seen.ended);
-        ended.is_some_and(|ended| ended.by_itself && ended.how == ENDED_WELL)
-    }
-}
-
-/// A gate named a moment, and it has come.
-fn is_ripe(state: &State) -> bool {
-    let State::Deferred(wait) = state else { return false };
-    let now_ms = jiff::Timestamp::now().as_millisecond();
-    wait.answers.iter().any(|answer| match &answer.verdict {
-        Verdict::Defer { until_ms: Some(until_ms), .. } => {
-            *until_ms <= now_ms && answer.gate != GateId::Retry
-        }
-        Verdict::Pass { .. } | Verdict::Defer { .. } | Verdict::Hold { .. } => false,
-    })
 }

@@ -13,9 +13,11 @@ mod bell;
 pub(crate) mod board;
 mod by_hand;
 pub(crate) mod copies;
+mod eyes;
 mod hand;
 mod lock;
 mod neighbors;
+mod notices;
 pub(crate) mod order;
 mod orders;
 mod record;
@@ -30,12 +32,15 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
+use groundcrew_drivers::host;
+use groundcrew_drivers::host::neighbors::Groups;
 use groundcrew_engine::machine::{App, Event};
 
 use bell::Bell;
 use board::Board;
 use hand::Hand;
 use lock::Lock;
+use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
@@ -62,6 +67,8 @@ pub(crate) struct Crew {
     folded: Mutex<BTreeMap<String, App>>,
     hands: Mutex<BTreeMap<String, Reached>>,
     ending: Bell,
+    told: Bell,
+    groups: Groups,
     _lock: Lock,
 }
 
@@ -80,6 +87,8 @@ impl Crew {
         make_places(&settings)?;
         let lock = lock::take(&settings.state, role)?;
         let store = Store::open(&settings)?;
+        host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
+        let groups = Groups::new(&settings.run);
         let crew = Self {
             overrides,
             settings: Mutex::new(Arc::new(settings)),
@@ -89,19 +98,76 @@ impl Crew {
             folded: Mutex::default(),
             hands: Mutex::default(),
             ending: Bell::default(),
+            told: Bell::default(),
+            groups,
             _lock: lock,
         };
-        let settings = crew.settings();
+        crew.take_up();
+        Ok(Arc::new(crew))
+    }
+
+    /// Folds every app; an agent's threads begin to look after them.
+    fn take_up(&self) {
+        let settings = self.settings();
         for app in settings.apps.values() {
-            crew.fold(app);
+            self.fold(app);
         }
-        if serve {
-            for name in settings.apps.keys() {
-                // An app that cannot be taken up is shown with its trouble.
-                drop(crew.reach(name));
+        match self.observing() {
+            Ok(()) if self.serve => {
+                for name in settings.apps.keys() {
+                    // An app that cannot be taken up is shown with its trouble.
+                    drop(self.reach(name));
+                }
+            }
+            Ok(()) => {}
+            Err(refusal) => {
+                for name in settings.apps.keys() {
+                    let why = refusal.text.clone();
+                    self.board.change(name, |view| view.trouble = Some(why));
+                }
             }
         }
-        Ok(Arc::new(crew))
+    }
+
+    /// A journal that was lost or damaged: nothing is touched until a person says so.
+    fn observing(&self) -> Result<(), Refusal> {
+        match self.store.observing() {
+            Ok(None) => Ok(()),
+            Ok(Some(why)) => Err(Refusal::failed(format!(
+                "{why} Apps are left as they are; `groundcrew unblock --store` goes on from what runs."
+            ))),
+            Err(why) => Err(Refusal::failed(why)),
+        }
+    }
+
+    /// Begins to tell people what the queue holds.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub(crate) fn tell(&self) -> Result<Teller, Refusal> {
+        Teller::start(self.settings(), self.store.clone(), self.told.clone())
+    }
+
+    fn history(&self, app: Option<&str>, limit: usize) -> Result<Reply, Refusal> {
+        let settings = self.settings();
+        if let Some(name) = app
+            && !settings.apps.contains_key(name)
+        {
+            return Err(self.no_such_app(name));
+        }
+        let all = settings.apps.values().map(|app| &app.policy.app);
+        let of = all.filter(|name| app.is_none_or(|app| app == name.as_str()));
+        let updates = self.store.history(of, limit.min(HISTORY_MAX));
+        updates.map(|updates| Reply::History { updates }).map_err(Refusal::failed)
+    }
+
+    /// A person says that the fresh journal is to be believed.
+    fn trust(&self) -> Result<Reply, Refusal> {
+        self.store.trust().map_err(Refusal::failed)?;
+        self.take_up();
+        let text = "the journal is believed again; what runs is adopted".to_owned();
+        Ok(Reply::Done { text })
     }
 
     /// The present settings.
@@ -114,19 +180,18 @@ impl Crew {
         &self.ending
     }
 
-    /// What remembers.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     fn fold(&self, app: &AppSettings) {
         let name = app.policy.app.as_str();
         let loaded = self.store.load(&app.policy.app);
-        let latest = self.store.history(Some(name), 1).ok().and_then(|mut rows| rows.pop());
+        let own = std::iter::once(&app.policy.app);
+        let latest = self.store.history(own, 1).ok().and_then(|mut rows| rows.pop());
+        let looked = self.store.last_look(&app.policy.app).ok().flatten();
         self.board.change(name, |view| match &loaded {
             Ok(state) => {
                 view.follow(state, app.policy.config.as_str());
                 view.last_update = latest.map(|past| past.update);
+                view.last_check = looked;
+                view.trouble = None;
             }
             Err(why) => view.trouble = Some(why.clone()),
         });
@@ -145,6 +210,7 @@ impl Crew {
         let Some(app) = settings.apps.get(name).cloned() else {
             return Err(self.no_such_app(name));
         };
+        self.observing()?;
         let Some(state) = locked(&self.folded).remove(name) else {
             let why = self.board.view(name).and_then(|view| view.trouble);
             let why = why.unwrap_or_else(|| "it has no journal".to_owned());
@@ -152,13 +218,16 @@ impl Crew {
         };
         let (post, inbox) = channel();
         let bell = Bell::default();
+        let seat = self.groups.seat(&app.policy.app, &app.policy.group);
         let hand = Hand {
             settings,
+            seat: Arc::new(Mutex::new(seat)),
             app,
             post: inbox,
             board: self.board.clone(),
             bell: bell.clone(),
             store: self.store.clone(),
+            told: self.told.clone(),
             serve: self.serve,
         };
         let thread = std::thread::Builder::new()
@@ -193,15 +262,8 @@ impl Crew {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }),
             Request::Status => Ok(Reply::Status { apps: self.board.all() }),
-            Request::History { app, limit } => {
-                if let Some(name) = &app
-                    && !self.settings().apps.contains_key(name)
-                {
-                    return Err(self.no_such_app(name));
-                }
-                let updates = self.store.history(app.as_deref(), limit.min(HISTORY_MAX));
-                updates.map(|updates| Reply::History { updates }).map_err(Refusal::failed)
-            }
+            Request::History { app, limit } => self.history(app.as_deref(), limit),
+            Request::Trust => self.trust(),
             Request::Check { app, apply_config } => self.order(&app, Order::Check { apply_config }),
             Request::Update { app, apply_config, by_person } => {
                 self.order(&app, Order::Update { apply_config, by_person })

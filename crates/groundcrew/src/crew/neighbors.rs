@@ -1,15 +1,16 @@
 //! The other apps of this crew, as the gates see them (GATE-12): asked when somebody depends on them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use groundcrew_engine::ports::{Claim, Neighbor, Neighbors, Probes};
+use groundcrew_drivers::host::neighbors::Seat;
+use groundcrew_engine::ports::{Claim, Neighbor, Neighbors};
 
 use super::board::Board;
-use super::world::World;
+use super::world::{self, World};
 use crate::config::Settings;
 
 /// The other apps, and whoever holds the exclusion group.
-#[allow(missing_debug_implementations, reason = "trait objects have no useful form")]
+#[derive(Debug)]
 pub(crate) struct Others {
     /// The host's settings.
     pub(crate) settings: Arc<Settings>,
@@ -18,24 +19,22 @@ pub(crate) struct Others {
     /// How they are.
     pub(crate) board: Board,
     /// The exclusion group.
-    pub(crate) exclusion: Box<dyn Neighbors>,
-    /// Asks them whether they are well.
-    pub(crate) probes: Box<dyn Probes>,
+    pub(crate) seat: Arc<Mutex<Seat>>,
 }
 
 impl Neighbors for Others {
     fn list(&mut self) -> Vec<Neighbor> {
-        let names = self.after.clone();
-        names.iter().filter_map(|name| self.one(name)).collect()
+        self.after.iter().filter_map(|name| self.one(name)).collect()
     }
 
     fn exclude(&mut self, take: bool) -> Option<Claim> {
-        self.exclusion.exclude(take)
+        // A thread that panicked left the seat as it was.
+        self.seat.lock().unwrap_or_else(PoisonError::into_inner).exclude(take)
     }
 }
 
 impl Others {
-    fn one(&mut self, name: &str) -> Option<Neighbor> {
+    fn one(&self, name: &str) -> Option<Neighbor> {
         let app = self.settings.apps.get(name)?.clone();
         let view = self.board.view(name)?;
         Some(Neighbor {
@@ -47,14 +46,15 @@ impl Others {
     }
 
     /// A process of it runs, and each of its probes passes now. Any doubt is "no".
-    fn is_healthy(&mut self, name: &str) -> bool {
+    fn is_healthy(&self, name: &str) -> bool {
         let (Some(app), Some(view)) = (self.settings.apps.get(name), self.board.view(name)) else {
             return false;
         };
         let Some(installed) = view.installed else { return false };
         let Ok((_, mut runtime)) = World::second_eyes(&self.settings, app) else { return false };
         let runs = runtime.observe().is_ok_and(|seen| seen.running.is_some());
+        let mut asker = world::probes(&self.settings, app);
         let probes = &installed.procedure.probes;
-        runs && probes.iter().all(|probe| self.probes.ask(probe, &installed).failure.is_none())
+        runs && probes.iter().all(|probe| asker.ask(probe, &installed).failure.is_none())
     }
 }

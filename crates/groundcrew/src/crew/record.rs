@@ -7,6 +7,7 @@ use groundcrew_engine::noun::AppName;
 use groundcrew_engine::plan::Plan;
 use groundcrew_engine::ports::{Append, Journal, JournalError, PostMortem, Progress};
 
+use super::bell::Bell;
 use super::board::{Board, Meter};
 
 /// Shortest time between two changes of a shown progress.
@@ -22,7 +23,7 @@ pub(crate) struct Shown {
     /// The configuration's hash.
     pub(crate) config: String,
     /// Wakes whoever delivers notices.
-    pub(crate) told: Box<dyn Fn()>,
+    pub(crate) told: Bell,
 }
 
 impl Journal for Shown {
@@ -38,7 +39,7 @@ impl Journal for Shown {
             }
         });
         if !append.notices.is_empty() {
-            (self.told)();
+            self.told.nudge();
         }
         Ok(())
     }

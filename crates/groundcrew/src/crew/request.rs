@@ -114,6 +114,8 @@ pub(crate) enum Request {
         /// Which.
         id: String,
     },
+    /// Believe the fresh journal that follows a lost or damaged one.
+    Trust,
     /// Read the configuration again.
     Reload,
     /// End; apps keep running.

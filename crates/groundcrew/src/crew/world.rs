@@ -1,23 +1,60 @@
 //! The ports of one app on this host: the drivers, put together.
 
+use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use groundcrew_drivers::host::ThisHost;
+use groundcrew_drivers::host::busy::{BusyFlag, Mode};
+use groundcrew_drivers::host::clock::{Keepers, Synchronized, SystemClock};
+use groundcrew_drivers::host::neighbors::Seat;
+use groundcrew_drivers::keeper::client::Exe;
+use groundcrew_drivers::probes::Asker;
+use groundcrew_drivers::runtimes::process::ProcessRuntime;
+use groundcrew_drivers::snapshots::port::VolumeSnapshots;
+use groundcrew_drivers::snapshots::{self, Area, Lock};
+use groundcrew_drivers::source::directory::{self, DirectorySource};
 
 use groundcrew_engine::machine::{App, State};
-use groundcrew_engine::noun::{Digest, Release};
+use groundcrew_engine::noun::{AppName, Digest, Now, Release};
 use groundcrew_engine::plan::Installed;
+use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{
-    Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Snapshots, Source,
+    Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Snapshots, Source,
 };
 
 use super::Store;
 use super::bell::{Bell, BellClock};
 use super::board::Board;
+use super::neighbors::Others;
 use super::record::Shown;
+use crate::chain;
 use crate::config::{AppSettings, Settings};
 use crate::exit::Refusal;
 
 /// The host and the runtime once more.
 pub(crate) type SecondEyes = (Box<dyn Host>, Box<dyn Runtime>);
+
+/// What the ports of one app are made of.
+#[derive(Clone, Copy)]
+#[allow(missing_debug_implementations, reason = "it is only passed on")]
+pub(crate) struct Parts<'a> {
+    /// The host's settings.
+    pub(crate) settings: &'a Arc<Settings>,
+    /// The app's.
+    pub(crate) app: &'a AppSettings,
+    /// Where it is shown.
+    pub(crate) board: &'a Board,
+    /// What ends waits.
+    pub(crate) bell: &'a Bell,
+    /// What wakes whoever tells people.
+    pub(crate) told: &'a Bell,
+    /// Its place in its exclusion group.
+    pub(crate) seat: &'a Arc<Mutex<Seat>>,
+    /// What remembers.
+    pub(crate) store: &'a Store,
+}
 
 /// The ports of one app.
 #[allow(missing_debug_implementations, reason = "trait objects have no useful form")]
@@ -38,14 +75,42 @@ impl World {
     /// # Errors
     ///
     /// One of them cannot work here.
-    pub(crate) fn build(
-        _settings: &Settings,
-        _app: &AppSettings,
-        _board: &Board,
-        _bell: &Bell,
-        _store: &Store,
-    ) -> Result<Self, String> {
-        Err("the drivers are not wired yet".to_owned())
+    pub(crate) fn build(parts: &Parts<'_>) -> Result<Self, String> {
+        let Parts { settings, app, board, bell, told, seat, store } = *parts;
+        let policy = &app.policy;
+        let name = policy.app.as_str();
+        let (host, runtime) = Self::second_eyes(settings, app)?;
+        let source = DirectorySource::new(directory::Settings {
+            root: app.source.path.clone(),
+            app: name.to_owned(),
+            channel: app.source.channel.clone(),
+            minisign_key: app.source.minisign_key.clone(),
+            state: settings.state.clone(),
+            platform: directory::host_platform(),
+        });
+        let volumes = &policy.procedure.volumes;
+        let snapshots = VolumeSnapshots::new(&settings.state, name, volumes, jiff::Timestamp::now)
+            .map_err(|error| chain(&error))?;
+        Ok(Self {
+            clock: BellClock { clock: Box::new(clock(settings)?), bell: bell.clone() },
+            host,
+            neighbors: Box::new(Others {
+                settings: Arc::clone(settings),
+                after: policy.after.clone(),
+                board: board.clone(),
+                seat: Arc::clone(seat),
+            }),
+            source: Box::new(source),
+            runtime,
+            snapshots: Box::new(snapshots),
+            probes: probes(settings, app),
+            journal: Shown {
+                journal: store.journal(&policy.app),
+                board: board.clone(),
+                config: policy.config.to_string(),
+                told: told.clone(),
+            },
+        })
     }
 
     /// As the engine wants them.
@@ -68,10 +133,10 @@ impl World {
     ///
     /// It cannot work here.
     pub(crate) fn second_eyes(
-        _settings: &Settings,
-        _app: &AppSettings,
+        settings: &Settings,
+        app: &AppSettings,
     ) -> Result<SecondEyes, String> {
-        Err("the drivers are not wired yet".to_owned())
+        Ok((host(settings, &app.policy.app), Box::new(runtime(settings, app)?)))
     }
 
     /// What runs here though the journal knows of nothing (UPD-26): a lost store, or an app that
@@ -111,6 +176,64 @@ impl World {
             Err(error) => Err(format!("{digest} is in place, and the source says: {}", error.text)),
         }
     }
+}
+
+/// The built-in runtime; this very binary is the keeper.
+fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
+    let program = std::env::current_exe()
+        .map_err(|error| format!("cannot tell where this program lies: {error}"))?;
+    let exe = Exe { program, args: vec!["keep".to_owned()] };
+    Ok(ProcessRuntime::new(&settings.state, &app.policy.app, exe))
+}
+
+/// Asks an app whether it is well.
+pub(crate) fn probes(settings: &Settings, app: &AppSettings) -> Box<dyn Probes> {
+    Box::new(Asker::new(&settings.state, &app.policy.app))
+}
+
+fn clock(settings: &Settings) -> Result<SystemClock, String> {
+    SystemClock::new(if settings.clock_is_right {
+        Synchronized::Always
+    } else {
+        Synchronized::Ask(Keepers::default())
+    })
+}
+
+/// The time, for clean-up.
+///
+/// # Errors
+///
+/// The kernel does not say which boot this is.
+pub(crate) fn now(settings: &Settings) -> Result<Now, String> {
+    Ok(clock(settings)?.now())
+}
+
+/// The host as one app sees it.
+pub(crate) fn host(settings: &Settings, app: &AppName) -> Box<dyn Host> {
+    let mode = if settings.busy.exists { Mode::Exists } else { Mode::NonEmpty };
+    let flag = BusyFlag::new(&settings.busy.path, mode);
+    let flag = match settings.profile {
+        Profile::Airborne => flag.airborne(&settings.state),
+        Profile::Workstation | Profile::Lab | Profile::Server => flag,
+    };
+    Box::new(ThisHost::new(app, &settings.state, &settings.run, flag))
+}
+
+/// Takes the locks beside an app's volumes; they go with this process.
+///
+/// # Errors
+///
+/// Another agent has one, or the host failed.
+pub(crate) fn lock_volumes(app: &AppSettings) -> Result<Vec<Lock>, String> {
+    let name = app.policy.app.as_str();
+    let mut areas = BTreeMap::new();
+    for volume in app.policy.procedure.volumes.values() {
+        let path = Path::new(&volume.path);
+        let area = Area::of(path, name).map_err(|error| chain(&error))?;
+        areas.entry(area).or_insert(path);
+    }
+    let lock = |volume: &Path| snapshots::lock(volume, name).map_err(|error| chain(&error));
+    areas.into_values().map(lock).collect()
 }
 
 /// Makes the directories that the settings name.

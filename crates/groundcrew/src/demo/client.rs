@@ -110,10 +110,11 @@ fn ask(port: u16, request: &str) -> Option<String> {
 pub(super) fn rows_in(path: &std::path::Path) -> BTreeSet<u64> {
     let bytes = std::fs::read(path).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes);
+    // `row N` in the first format; later ones put a checksum behind the number.
     let number = |line: &str| {
-        let mut words = line.split_whitespace();
-        words.find(|word| *word == "row")?;
-        words.next()?.parse().ok()
+        let words: Vec<&str> = line.strip_prefix("row ")?.split_whitespace().collect();
+        let at = words.len().saturating_sub(2);
+        words.get(at)?.parse().ok()
     };
     text.lines().filter_map(number).collect()
 }
@@ -142,6 +143,8 @@ pub(super) fn fate(
 
 #[cfg(test)]
 mod tests {
+    use groundcrew_drivers::durable::{self, Site};
+
     use super::*;
 
     #[test]
@@ -149,6 +152,20 @@ mod tests {
         let set = |rows: &[u64]| rows.iter().copied().collect::<BTreeSet<u64>>();
         let fate = fate(&set(&[1, 2, 3, 4]), &set(&[1, 2]), &set(&[3]));
         assert_eq!(fate, Fate { acknowledged: 4, lost: 1, set_aside: 1 });
+    }
+
+    #[test]
+    fn rows_are_read_in_every_format() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rows.ledger");
+        durable::write(
+            &path,
+            b"ledger 3\nrow 7\nrow 8 60f5\nrow 2 9 90229e7b\n",
+            0o644,
+            Site::Release,
+        )
+        .unwrap();
+        assert_eq!(rows_in(&path), [7, 8, 9].into());
     }
 
     #[test]

@@ -19,8 +19,6 @@ const LOOK: Duration = Duration::from_millis(100);
 pub(super) struct Said {
     /// Its exit code; -1 for a signal.
     pub(super) code: i32,
-    /// What it printed.
-    pub(super) text: String,
 }
 
 /// A person at the command line, and the agent that they started.
@@ -37,8 +35,8 @@ impl<'s> Hands<'s> {
 
     /// Starts the agent and waits until it answers.
     pub(super) fn start_agent(&mut self) -> Result<(), Trouble> {
-        let log = self.scene.root().join("agent.log");
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(&log)?;
+        let path = self.scene.root().join("agent.log");
+        let log = std::fs::OpenOptions::new().create(true).append(true).open(&path)?;
         let child = self
             .command(&["agent"])
             .stdout(Stdio::null())
@@ -48,8 +46,11 @@ impl<'s> Hands<'s> {
         self.agent = Some(child);
         let begun = Instant::now();
         while self.run(&["healthcheck"])?.code != 0 {
-            let log = self.scene.root().join("agent.log");
-            anyhow::ensure!(begun.elapsed() < PATIENCE, "no agent; see {}", log.display());
+            let ended = self.agent.as_mut().map(Child::try_wait).transpose()?.flatten();
+            if ended.is_some() || begun.elapsed() > PATIENCE {
+                let said = std::fs::read_to_string(&path).unwrap_or_default();
+                anyhow::bail!("the agent does not answer; it said:\n{said}");
+            }
             std::thread::sleep(LOOK);
         }
         Ok(())
@@ -74,9 +75,7 @@ impl<'s> Hands<'s> {
     /// Runs a command to its end.
     pub(super) fn run(&self, args: &[&str]) -> Result<Said, Trouble> {
         let output = self.command(args).output().context("cannot run groundcrew")?;
-        let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
-        text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Ok(Said { code: output.status.code().unwrap_or(-1), text })
+        Ok(Said { code: output.status.code().unwrap_or(-1) })
     }
 
     /// What the status says of the app.

@@ -27,9 +27,14 @@ pub(super) fn play(play: &mut Play<'_>, teller: &mut Teller) -> Result<(), Troub
         let runs = text(&status, "/running/version").to_owned();
         teller
             .talk(&format!("    kill {number}: in {state} (on the way to {to}; {runs} in place)"));
+        let watched = state == "watching";
         states.push(state);
         play.hands.start_agent()?;
-        if is_proven(&play.hands.status()?, to) {
+        // Most of an update is its watch; the next kill is to fall on another part of one.
+        if watched && number < KILLS {
+            play.hands.wait("the update is proven", |status| is_proven(status, to))?;
+        }
+        if is_proven(&play.hands.status()?, to) && number < KILLS {
             to = if to == "1.1.0" { "1.1.1" } else { "1.1.0" };
             play.hands.run(&["pin", APP, to])?;
         }

@@ -1,0 +1,144 @@
+//! Tells people: takes notices from the durable queue and sends them, on a thread of its own.
+//!
+//! A channel that is dead delays nobody: what could not be sent is due again later, with a growing
+//! pause, and stays in the queue until it was. Within one process a notice goes to each channel
+//! once; after a crash between sending and recording it may come twice, with the same key.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use groundcrew_drivers::store::Queued;
+use groundcrew_engine::noun::AppName;
+use groundcrew_engine::policy::Profile;
+use groundcrew_engine::ports::{Busy, Host, Woken};
+
+use super::bell::Bell;
+use super::{Store, world};
+use crate::config::{NotifySettings, Settings};
+use crate::exit::Refusal;
+
+/// The name under which groundcrew itself looks at the host.
+const OURSELVES: &str = "groundcrew";
+/// Most notices in one go: a rate limit, together with [`LOOK_EVERY`].
+const BATCH: u32 = 20;
+/// Pause between two looks at the queue when nobody rings.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// The first pause after a failure; it doubles.
+const RETRY_MS: i64 = 30_000;
+/// The longest one.
+const RETRY_MAX_MS: i64 = 3_600_000;
+/// Deliveries remembered within one process.
+const SENT_MAX: usize = 10_000;
+
+/// The thread that tells people.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    bell: Bell,
+    thread: JoinHandle<()>,
+}
+
+impl Teller {
+    /// Starts it.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub(crate) fn start(
+        settings: Arc<Settings>,
+        store: Store,
+        bell: Bell,
+    ) -> Result<Self, Refusal> {
+        let ring = bell.clone();
+        let thread = std::thread::Builder::new()
+            .name("notices".to_owned())
+            .spawn(move || tell(&settings, &store, &ring))
+            .map_err(|error| Refusal::failed(format!("cannot start a thread: {error}")))?;
+        Ok(Self { bell, thread })
+    }
+
+    /// Ends it after the notice at hand.
+    pub(crate) fn end(self) {
+        self.bell.end();
+        // A panic there has been said; what was not sent is still in the queue.
+        drop(self.thread.join());
+    }
+}
+
+fn tell(settings: &Settings, store: &Store, bell: &Bell) {
+    let mut sent: BTreeSet<(String, String)> = BTreeSet::new();
+    let mut host = world::host(settings, &AppName(OURSELVES.to_owned()));
+    loop {
+        if !is_silent(settings, host.as_mut()) {
+            // A queue that cannot be read is read again; the app's own thread says what is wrong.
+            for queued in store.due(BATCH).unwrap_or_default() {
+                one(settings, store, &queued, &mut sent);
+            }
+        }
+        if bell.wait(LOOK_EVERY) == Woken::Shutdown {
+            return;
+        }
+    }
+}
+
+/// Sends one notice and records what came of it.
+fn one(settings: &Settings, store: &Store, queued: &Queued, sent: &mut BTreeSet<(String, String)>) {
+    if sent.len() > SENT_MAX {
+        sent.clear();
+    }
+    let mut failed = false;
+    for name in targets(settings, queued) {
+        let mark = (queued.notice.key.clone(), name.clone());
+        let Some(target) = settings.notify.get(&name) else { continue };
+        if sent.contains(&mark) {
+            continue;
+        }
+        match send(&name, target, queued) {
+            Ok(()) => drop(sent.insert(mark)),
+            Err(_) => failed = true,
+        }
+    }
+    // What cannot be recorded is sent again: twice is better than never.
+    drop(if failed {
+        store.not_told(&queued.notice.key, retry_ms(queued.attempts))
+    } else {
+        store.told(&queued.notice.key)
+    });
+}
+
+/// Sends one notice over one channel.
+fn send(name: &str, target: &NotifySettings, _queued: &Queued) -> Result<(), String> {
+    Err(format!("{name}: {} is not wired yet, the notice stays in the queue", target.kind.name()))
+}
+
+/// In an airborne host nothing leaves while it is busy.
+fn is_silent(settings: &Settings, host: &mut dyn Host) -> bool {
+    settings.profile == Profile::Airborne && host.busy() != Busy::Clear
+}
+
+/// The channels that a notice goes to.
+fn targets(settings: &Settings, queued: &Queued) -> Vec<String> {
+    let chosen =
+        settings.apps.get(&queued.app).map(|app| app.notify.as_slice()).unwrap_or_default();
+    let is_chosen = |name: &String| chosen.is_empty() || chosen.contains(name);
+    let all = settings.notify.iter();
+    all.filter(|(name, target)| is_chosen(name) && queued.notice.severity >= target.min)
+        .map(|(name, _)| name.clone())
+        .collect()
+}
+
+fn retry_ms(attempts: u32) -> i64 {
+    (RETRY_MS << attempts.min(20)).min(RETRY_MAX_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_come_slower_and_never_end() {
+        let pauses: Vec<i64> = [0, 1, 2, 6, 7, 40].map(retry_ms).to_vec();
+        assert_eq!(pauses, [30_000, 60_000, 120_000, 1_920_000, 3_600_000, 3_600_000]);
+    }
+}

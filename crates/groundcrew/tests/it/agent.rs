@@ -1,0 +1,78 @@
+//! The long-running agent: one per state directory, asked over its socket, survived by its apps.
+
+use rustix::process::Signal;
+
+use crate::bench::Bench;
+
+#[test]
+fn an_agent_updates_by_itself_and_its_apps_outlive_it() {
+    let mut bench = Bench::new();
+    bench.publish("1.0.0");
+    bench.start_agent();
+    bench.until("1.0.0 is proven", || bench.view()["last_good"]["version"] == "1.0.0");
+    assert!(bench.post(1));
+    let status = bench.run(&["status", "--json"]).ends(0).json();
+    assert_eq!((&status["schema"], &status["agent"]), (&1.into(), &true.into()));
+
+    let second = bench.run(&["agent"]).ends(75);
+    let wanted = format!("the agent (pid {}) has the lock", bench.agent_pid());
+    assert!(second.err.contains(&wanted), "{second:?}");
+
+    assert!(bench.end_agent(Signal::TERM).success());
+    bench.run(&["healthcheck"]).ends(1);
+    assert_eq!(bench.version().as_deref(), Some("1.0.0"), "it outlives its agent");
+    bench.publish("1.1.0");
+    bench.start_agent();
+    bench.run(&["update", "ledger"]).ends(0);
+    assert_eq!(bench.version().as_deref(), Some("1.1.0"));
+    assert_eq!(bench.rows(), Some(vec![1]));
+}
+
+#[test]
+fn an_agent_that_is_killed_is_followed_by_one_that_finishes_the_job() {
+    let mut bench = Bench::new();
+    bench.install("1.0.0");
+    assert!(bench.post(1));
+    bench.publish("1.1.0");
+    bench.start_agent();
+    // A migration that was cut is tried again a minute later; that story is the simulator's.
+    let past = ["starting", "probing", "accepted", "watching"];
+    bench.until("the update is half-way", || {
+        past.contains(&bench.view()["state"].as_str().unwrap_or_default())
+    });
+    bench.end_agent(Signal::KILL);
+    bench.start_agent();
+    bench.until("it is proven", || bench.view()["last_good"]["version"] == "1.1.0");
+    assert_eq!(bench.rows(), Some(vec![1]));
+}
+
+#[test]
+fn an_app_that_dies_is_started_again() {
+    let mut bench = Bench::new();
+    bench.install("1.1.0");
+    bench.publish("1.1.2");
+    bench.run(&["pause", "ledger"]).ends(0);
+    bench.start_agent();
+    let pid = bench.app_process();
+    rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    bench.until("it serves again", || bench.version().as_deref() == Some("1.1.0"));
+}
+
+#[test]
+fn an_interrupted_wait_detaches_and_the_agent_goes_on() {
+    let mut bench = Bench::new();
+    bench.install("1.0.0");
+    bench.publish("1.1.0");
+    bench.run(&["pause", "ledger"]).ends(0);
+    bench.start_agent();
+    bench.run(&["resume", "ledger"]).ends(0);
+    let waiting = bench.spawn(&["update", "ledger", "--wait", "proven"]);
+    bench.until("it is under way", || bench.view()["running"]["version"] == "1.1.0");
+    let pid = rustix::process::Pid::from_child(&waiting);
+    rustix::process::kill_process(pid, Signal::INT).unwrap();
+    let output = waiting.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(4));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("detached; the agent goes on"), "{said}");
+    bench.until("it is proven", || bench.view()["last_good"]["version"] == "1.1.0");
+}

@@ -1,0 +1,72 @@
+//! What a person does to an app: stop, start, restart, look at its output.
+
+use crate::bench::Bench;
+
+#[test]
+fn a_stopped_app_stays_stopped_until_it_is_started() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    bench.run(&["stop", "ledger"]).ends(0);
+    assert_eq!(bench.version(), None);
+    bench.publish("1.1.0");
+    let ran = bench.run(&["once"]).ends(4);
+    assert!(ran.out.contains("stopped by hand"), "{ran:?}");
+    assert_eq!(bench.version(), None);
+    bench.run(&["start", "ledger"]).ends(0);
+    bench.until("it serves again", || bench.version().is_some());
+    assert_eq!(bench.version().as_deref(), Some("1.0.0"), "a start is no update");
+}
+
+#[test]
+fn a_restart_is_another_process_and_its_output_can_be_read() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    bench.run(&["restart", "ledger"]).ends(0);
+    bench.until("it serves again", || bench.version().is_some());
+    let logs = bench.run(&["logs", "ledger", "-n", "5", "--json"]).ends(0).json();
+    let lines = logs["lines"].as_array().unwrap();
+    let listens = |line: &serde_json::Value| line.as_str().unwrap().contains("listening on");
+    assert!(lines.iter().any(listens), "{lines:?}");
+}
+
+#[test]
+fn a_snapshot_of_the_running_release_is_put_back_by_hand() {
+    let bench = Bench::new();
+    bench.install("1.1.0");
+    assert!(bench.post(1));
+    bench.configure(
+        "gates = { min_age = \"0s\" }\ntraffic = { open = [\"true\"], close = [\"true\"] }",
+    );
+    bench.run(&["config", "apply", "ledger", "--wait", "proven"]).ends(0);
+    assert!(bench.post(2));
+    let list = bench.run(&["snapshot", "list", "ledger", "--json"]).ends(0).json();
+    let id = list["snapshots"][0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(list["snapshots"][0]["version"], "1.1.0");
+    bench.write("in-flight", "flight 7");
+    bench.run(&["snapshot", "restore", "ledger", &id]).ends(4);
+    std::fs::remove_file(bench.path("in-flight")).unwrap();
+    bench.run(&["snapshot", "restore", "ledger", &id]).ends(0);
+    bench.until("it serves again", || bench.rows().is_some());
+    assert_eq!(bench.rows(), Some(vec![1]));
+    bench.run(&["snapshot", "restore", "ledger", "no-such"]).ends(2);
+}
+
+/// UPD-26.
+#[test]
+fn a_lost_store_adopts_what_runs() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    assert!(bench.post(7));
+    for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+        std::fs::remove_file(bench.path("state").join(file)).ok();
+    }
+    let refused = bench.run(&["update", "ledger"]).ends(1);
+    assert!(refused.err.contains("groundcrew unblock --store"), "{refused:?}");
+    assert_eq!(bench.version().as_deref(), Some("1.0.0"), "nothing is touched");
+    bench.run(&["unblock", "--store"]).ends(0);
+    bench.run(&["once"]).ends(0);
+    let view = bench.view();
+    assert_eq!(view["last_good"]["merit"], "adopted", "{view:#}");
+    assert_eq!(view["running"]["version"], "1.0.0");
+    assert_eq!(bench.rows(), Some(vec![7]));
+}

@@ -1,0 +1,13 @@
+//! The real binary with real processes, sockets and files: what no lower level can see.
+//!
+//! Each test has a directory of its own, a port of its own, and an app `ledger` whose releases are
+//! those of the demo app. Nothing sleeps for luck: [`bench::Bench::until`] waits for a level.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+
+mod agent;
+mod bench;
+mod by_hand;
+mod codes;
+mod gates;
+mod update;
