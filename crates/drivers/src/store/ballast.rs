@@ -104,15 +104,11 @@ fn fill(path: &Path) -> Result<(), Error> {
     durable::remove_file(path, Site::Ballast).map_err(Error::durable("reserve room"))?;
     durable::step().map_err(fail("create"))?;
     let mut file = File::create_new(path).map_err(fail("create"))?;
-    let allocated = rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES);
-    match allocated {
-        Ok(()) => {}
-        Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {
-            write_noise(&mut file).map_err(fail("write"))?;
-        }
+    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, BALLAST_BYTES) {
+        Ok(()) | Err(rustix::io::Errno::OPNOTSUPP | rustix::io::Errno::NOSYS) => {}
         Err(error) => return Err(Error::system("allocate", path, error)),
     }
-    if allocated.is_ok() && !is_whole(path) {
+    if !is_whole(path) {
         write_noise(&mut file).map_err(fail("write"))?;
     }
     durable::sync_file(&file, path, Site::Ballast).map_err(Error::durable("reserve room"))

@@ -12,8 +12,7 @@
 //!   An app whose events or checkpoint this version does not know, or whose rows are damaged, is
 //!   refused by name; the others load.
 //! - **A store that failed is not written again** until [`Store::relieve`] gave room free and reopened
-//!   it. Whether the failed transaction arrived after all shows then: asked for again it counts as
-//!   done, and if something else follows it is taken out.
+//!   it. A transaction that failed and arrived after all is taken out by the app's next append.
 //! - **A damaged store is set aside** ([`set_aside`]) and a fresh one begins with a flag that only a
 //!   person clears: [`Store::observe_only`]. So does a store that is gone while snapshots, releases or
 //!   plans are there.

@@ -59,10 +59,6 @@ fn day(txn: &TxnId) -> String {
 /// Writes a file unless there is one, whatever a person made of it; durable on return.
 fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let doing = "write the post-mortem";
-    if path.symlink_metadata().is_ok() {
-        return durable::sync_dir(durable::parent(path), Site::Postmortem)
-            .map_err(Error::durable(doing));
-    }
     let new = path.with_extension("md.new");
     durable::write(&new, bytes, 0o644, Site::Postmortem).map_err(Error::durable(doing))?;
     match durable::rename_new(&new, path, Site::Postmortem) {

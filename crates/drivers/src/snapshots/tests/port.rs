@@ -1,5 +1,5 @@
 //! The engine's port over several volumes in several places (SNAP-2, SNAP-4), cut anywhere, and who
-//! may hold a volume while it is copied.
+//! may hold a volume while it is copied (the last sentence of SNAP-8).
 
 use std::io::Read as _;
 use std::process::Stdio;

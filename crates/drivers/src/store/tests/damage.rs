@@ -67,6 +67,7 @@ fn a_wrong_byte_anywhere_is_found_or_does_not_matter() {
     let tellers = tellers.map(|teller| Teller { store: open(memory().path()), ..teller });
     let sound = fs::read(dir.path().join("journal.db")).unwrap();
     assert_eq!(names(dir.path()), ["journal.db", "journal.db.opening"], "closed, without a log");
+    let mut reasons = std::collections::BTreeSet::new();
     let mut outcomes = std::collections::BTreeMap::<_, u32>::new();
     // The header byte by byte, then a number that shares no factor with anything in a page.
     let offsets = (0..100).chain((100..sound.len()).step_by(331));
@@ -77,10 +78,16 @@ fn a_wrong_byte_anywhere_is_found_or_does_not_matter() {
             bytes[offset] ^= mask;
             put(&dir.path().join("journal.db"), &bytes);
             let context = format!("byte {offset} of {} with {mask:#x}", bytes.len());
-            *outcomes.entry(check_opens(&context, dir.path(), &tellers, events)).or_default() += 1;
+            let outcome = check_opens(&context, dir.path(), &tellers, events);
+            *outcomes.entry(outcome).or_default() += 1;
+            if outcome == "set aside" {
+                reasons.insert(open(dir.path()).observe_only().unwrap().unwrap());
+            }
         }
     }
     println!("{outcomes:?}");
+    let only_found_by_looking = |reason: &String| reason.contains("missing from index");
+    assert!(reasons.iter().any(only_found_by_looking), "{reasons:#?}");
     for outcome in ["set aside", "refused", "sound"] {
         assert!(outcomes.contains_key(outcome), "{outcome} never happened: {outcomes:?}");
     }
@@ -244,6 +251,30 @@ fn a_log_without_its_database_is_set_aside_and_not_played_into_a_fresh_one() {
     check_observes(&opened.store);
     assert_eq!(opened.store.apps().unwrap(), []);
     assert_eq!(fs::read(format!("{}-wal", aside.display())).unwrap(), log);
+}
+
+/// The log is evidence too: nothing of it is played into the damaged database on the way out.
+#[test]
+fn a_damaged_database_is_kept_with_its_log_as_they_were() {
+    let dir = memory();
+    let mut tiles = Teller::new(&open(dir.path()), "tiles");
+    tiles.tell_all(starting(&tiles.plan("1.0.0")));
+    let sound = fs::read(dir.path().join("journal.db")).unwrap();
+    let log = fs::read(dir.path().join("journal.db-wal")).unwrap();
+    let mut kept = 0;
+    for page in 1..sound.len() / 4096 {
+        let dir = memory();
+        let mut bytes = sound.clone();
+        bytes[page * 4096..][..4096].fill(0xa5);
+        put(&dir.path().join("journal.db"), &bytes);
+        put(&dir.path().join("journal.db-wal"), &log);
+        // A page that is in the log as well is not missed.
+        let Some(aside) = Store::open(dir.path()).unwrap().set_aside else { continue };
+        assert!(fs::read(&aside).unwrap() == bytes, "page {page}");
+        assert!(fs::read(format!("{}-wal", aside.display())).unwrap() == log, "page {page}");
+        kept += 1;
+    }
+    assert!(kept > 0, "no page was missed");
 }
 
 #[test]

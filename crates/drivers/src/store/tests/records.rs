@@ -284,7 +284,7 @@ fn old_events_go_and_the_latest_updates_and_all_that_a_fold_needs_stay() {
 }
 
 #[test]
-fn a_failed_append_that_arrived_after_all_is_done_once_or_not_at_all() {
+fn a_failed_append_that_arrived_after_all_is_taken_out_by_the_next_one() {
     let dir = tempfile::tempdir().unwrap();
     let store = open(dir.path());
     let mut tiles = Teller::new(&store, "tiles");
@@ -305,7 +305,7 @@ fn a_failed_append_that_arrived_after_all_is_done_once_or_not_at_all() {
     };
     suspect(&mut tiles);
     tiles.tell(Event::Pinned { to: "1.0.0".to_owned() });
-    assert_eq!(count(&store, "events"), 2, "asked for again, it is done");
+    assert_eq!(count(&store, "events"), 2, "asked for again, it is there once");
     tiles.check();
     suspect(&mut tiles);
     tiles.tell(Event::Unpaused);
@@ -326,6 +326,23 @@ fn documents_have_plain_names_whatever_a_version_is_called() {
     store.journal(&app).file(&post_mortem).unwrap();
     let names = crate::bundle::tests::names(&store.post_mortems());
     assert_eq!(names, ["undated_tiles__.._.._etc_passwd_v1_by-hand.md"]);
+}
+
+/// No kill shows a missing sync, so the settings themselves are looked at.
+#[test]
+fn a_commit_is_synced_before_it_returns() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let check = || {
+        let pragma = |name: &str| {
+            let sql = format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}");
+            store.read("ask", |db| db.query_row(&sql, [], |row| row.get::<_, String>(0))).unwrap()
+        };
+        assert_eq!((pragma("synchronous"), pragma("journal_mode")), ("2".into(), "wal".into()));
+    };
+    check();
+    store.journal(&"tiles".into()).relieve().unwrap();
+    check();
 }
 
 #[test]
