@@ -96,7 +96,7 @@ pub(crate) enum BusyMode {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Notify {
-    /// `command` or `webhook`.
+    /// `command`, `webhook`, or `ntfy`: a webhook with `format = "ntfy"`.
     pub(crate) kind: Option<String>,
     /// `command`: program and arguments; the notice arrives as JSON on its standard input.
     pub(crate) command: Option<Vec<String>>,
@@ -120,8 +120,8 @@ pub(crate) enum WebhookFormat {
     Json,
     /// An object with `text`, as Slack and its relatives read it.
     Slack,
-    /// Plain text, as ntfy reads it.
-    Text,
+    /// Plain text with title and priority in headers, as ntfy reads it.
+    Ntfy,
 }
 
 /// How urgent a notice is.

@@ -202,7 +202,7 @@ fn refuse_later_kinds(root: &Node) -> Result<(), Problem> {
         ("source", &["directory"], &["oci", "git"]),
         ("runtime", &["process"], &["docker", "compose", "swarm", "systemd"]),
     ];
-    const NOTIFY: (&[&str], &[&str]) = (&["command", "webhook"], &["ntfy", "email", "statustext"]);
+    const NOTIFY: (&[&str], &[&str]) = (&["command", "webhook", "ntfy"], &["email", "statustext"]);
     let Node::Table(top, _) = root else { return Ok(()) };
     let inside = |name: &str| match top.get(name) {
         Some(Node::Table(table, _)) => table.iter().collect(),
@@ -238,12 +238,8 @@ fn refuse_kind(key: &str, node: &Node, now: &[&str], later: &[&str]) -> Result<(
     } else {
         format!("{kind:?} is not a kind that groundcrew knows")
     };
-    let help = match (kind.as_str(), key.starts_with("notify")) {
-        ("ntfy", true) => "use kind = \"webhook\" with format = \"text\"".to_owned(),
-        _ => format!("this release has {}", now.join(", ")),
-    };
-    let origin = Some(origin.clone());
-    Err(Problem { origin, key: key.to_owned(), text, help: Some(help) })
+    let help = Some(format!("this release has {}", now.join(", ")));
+    Err(Problem { origin: Some(origin.clone()), key: key.to_owned(), text, help })
 }
 
 /// A problem from what the parser says; names the nearest known word for an unknown one.

@@ -22,7 +22,7 @@ pub(crate) mod units;
 use std::path::{Path, PathBuf};
 
 pub(crate) use problem::{Problem, Problems, nearest};
-pub(crate) use settings::{AppSettings, NotifySettings, Restart, Settings};
+pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
 
 /// Where the main file is looked for when nothing names one.

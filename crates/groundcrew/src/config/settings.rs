@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use groundcrew_drivers::notify::{self, By, Format, Target};
 use groundcrew_engine::policy::{Policy, Profile};
 use groundcrew_engine::ports::Severity;
 
@@ -65,41 +67,11 @@ pub(crate) struct BusyFlag {
 
 /// A way to tell people.
 #[derive(Clone, Debug)]
-#[allow(dead_code, reason = "read by the driver that sends")]
 pub(crate) struct NotifySettings {
-    /// How.
-    pub(crate) kind: NotifyKind,
+    /// How, and the limit of one try.
+    pub(crate) target: Target,
     /// Nothing less urgent is sent.
     pub(crate) min: Severity,
-    /// Limit of one try.
-    pub(crate) timeout_ms: u64,
-}
-
-/// How a notice is sent.
-#[derive(Clone, Debug)]
-#[allow(dead_code, reason = "read by the driver that sends")]
-pub(crate) enum NotifyKind {
-    /// A command that reads it.
-    Command(Vec<String>),
-    /// A POST.
-    Webhook {
-        /// Where.
-        url: String,
-        /// Shape of the body.
-        format: fragments::WebhookFormat,
-        /// A file with a bearer token.
-        token_file: Option<PathBuf>,
-    },
-}
-
-impl NotifyKind {
-    /// As the configuration spells it.
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Command(_) => "command",
-            Self::Webhook { .. } => "webhook",
-        }
-    }
 }
 
 /// When an app that ended is started again.
@@ -246,10 +218,10 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
     let profile = profile(file.profile);
     let (state, run) = places(&mut check, &file.paths, overrides);
     let busy = busy(&mut check, &file.busy, &run);
-    let notify = file
+    let targets = file
         .notify
         .iter()
-        .map(|(name, target)| (name.clone(), notify(&mut check, name, target)))
+        .map(|(name, target)| (name.clone(), notify_target(&mut check, name, target)))
         .collect();
     if file.apps.len() > APPS_MAX {
         let text = format!("{} apps, at most {APPS_MAX} are looked after", file.apps.len());
@@ -267,7 +239,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         run,
         busy,
         clock_is_right: matches!(file.clock.synchronized, Some(fragments::Synchronized::Always)),
-        notify,
+        notify: targets,
         apps,
     };
     across::check(&mut check, &settings);
@@ -328,32 +300,34 @@ fn busy(check: &mut Check<'_>, busy: &fragments::Busy, run: &Path) -> BusyFlag {
     BusyFlag { path, exists: matches!(busy.mode, Some(fragments::BusyMode::Exists)) }
 }
 
-fn notify(check: &mut Check<'_>, name: &str, target: &fragments::Notify) -> NotifySettings {
+fn notify_target(check: &mut Check<'_>, name: &str, target: &fragments::Notify) -> NotifySettings {
     check.name(&["notify", name], name);
     let key = |part: &'static str| ["notify", name, part];
-    let kind = match target.kind.as_deref() {
+    let by = match target.kind.as_deref() {
         Some("command") => {
             let command = target.command.clone().unwrap_or_default();
             check.command(&key("command"), &command);
-            NotifyKind::Command(command)
+            By::Command(command)
         }
-        Some("webhook") => {
+        Some(kind @ ("webhook" | "ntfy")) => {
             let url = target.url.clone().unwrap_or_default();
             if let Err(why) = health::check_url(&url, &["http", "https"]) {
-                check.wrong(&key("url"), why, "write it as in \"http://127.0.0.1:8080/updates\"");
+                check.wrong(&key("url"), why, "write it as in \"https://chat.lan/hooks/updates\"");
             }
             let token_file =
                 target.token_file.as_ref().map(|text| check.path(&key("token_file"), text));
-            let format = target.format.unwrap_or(fragments::WebhookFormat::Json);
-            NotifyKind::Webhook { url, format, token_file }
+            let format = match target.format {
+                Some(fragments::WebhookFormat::Slack) => Format::Slack,
+                Some(fragments::WebhookFormat::Ntfy) => Format::Ntfy,
+                None if kind == "ntfy" => Format::Ntfy,
+                Some(fragments::WebhookFormat::Json) | None => Format::Json,
+            };
+            By::Webhook { url, format, token_file }
         }
         _ => {
-            check.wrong(
-                &["notify", name],
-                "`kind` is missing",
-                "this release has command, webhook",
-            );
-            NotifyKind::Command(Vec::new())
+            let help = "this release has command, webhook, ntfy";
+            check.wrong(&["notify", name], "`kind` is missing", help);
+            By::Command(Vec::new())
         }
     };
     let min = match target.min {
@@ -362,6 +336,7 @@ fn notify(check: &mut Check<'_>, name: &str, target: &fragments::Notify) -> Noti
         Some(fragments::Severity::Alert) => Severity::Alert,
         Some(fragments::Severity::Page) => Severity::Page,
     };
-    let timeout_ms = check.duration(&key("timeout"), target.timeout.as_ref(), 10_000);
-    NotifySettings { kind, min, timeout_ms }
+    let default_ms = u64::try_from(notify::TIMEOUT.as_millis()).unwrap_or(u64::MAX);
+    let timeout_ms = check.duration(&key("timeout"), target.timeout.as_ref(), default_ms);
+    NotifySettings { target: Target { by, timeout: Duration::from_millis(timeout_ms) }, min }
 }

@@ -111,7 +111,10 @@ const REFUSED: &[(&str, &str)] = &[
         "gates = { external = [{ name = \"ci\" }] }",
         "main.toml:6:22: apps.tiles.gates.external: ci: exactly one of `command` and `url`",
     ),
-    ("[notify.ops]\nkind = \"ntfy\"", "main.toml:7:8: notify.ops.kind: ntfy: not in this release"),
+    (
+        "[notify.ops]\nkind = \"email\"",
+        "main.toml:7:8: notify.ops.kind: email: not in this release",
+    ),
     (
         "[notify.ops]\nkind = \"webhook\"\nurl = \"ftp://x\"",
         "main.toml:8:7: notify.ops.url: \"ftp://x\" is not a URL of HTTP",

@@ -1,7 +1,7 @@
 //! Tells people: takes notices from the durable queue and sends them, on a thread of its own.
 //!
 //! A channel that is dead delays nobody: what could not be sent is due again later, with a growing
-//! pause, and stays in the queue until it was. Within one process a notice goes to each channel
+//! pause; what is refused or given up is said. Within one process a notice goes to each channel
 //! once; after a crash between sending and recording it may come twice, with the same key.
 
 use std::collections::BTreeSet;
@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use groundcrew_drivers::notify::{self, Delivery, Told};
 use groundcrew_drivers::store::Queued;
 use groundcrew_engine::noun::AppName;
 use groundcrew_engine::policy::Profile;
@@ -16,7 +17,8 @@ use groundcrew_engine::ports::{Busy, Host, Woken};
 
 use super::bell::Bell;
 use super::{Store, world};
-use crate::config::{NotifySettings, Settings};
+use crate::cli::print::talk;
+use crate::config::Settings;
 use crate::exit::Refusal;
 
 /// The name under which groundcrew itself looks at the host.
@@ -25,10 +27,6 @@ const OURSELVES: &str = "groundcrew";
 const BATCH: u32 = 20;
 /// Pause between two looks at the queue when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// The first pause after a failure; it doubles.
-const RETRY_MS: i64 = 30_000;
-/// The longest one.
-const RETRY_MAX_MS: i64 = 3_600_000;
 /// Deliveries remembered within one process.
 const SENT_MAX: usize = 10_000;
 
@@ -87,29 +85,34 @@ fn one(settings: &Settings, store: &Store, queued: &Queued, sent: &mut BTreeSet<
     if sent.len() > SENT_MAX {
         sent.clear();
     }
-    let mut failed = false;
+    let host = rustix::system::uname();
+    let host = host.nodename().to_string_lossy();
+    let told = Told::new(&queued.notice, &host, &queued.app, queued.queued_ms);
+    let mut again: Option<Option<Duration>> = None;
     for name in targets(settings, queued) {
         let mark = (queued.notice.key.clone(), name.clone());
-        let Some(target) = settings.notify.get(&name) else { continue };
+        let Some(to) = settings.notify.get(&name) else { continue };
         if sent.contains(&mark) {
             continue;
         }
-        match send(&name, target, queued) {
-            Ok(()) => drop(sent.insert(mark)),
-            Err(_) => failed = true,
+        match notify::deliver(&to.target, &told) {
+            Delivery::Delivered => drop(sent.insert(mark)),
+            Delivery::Refused { why } => {
+                talk(&format!("groundcrew: {name} refuses the notice {}: {why}", mark.0));
+                sent.insert(mark);
+            }
+            Delivery::Retry { after, .. } => again = Some(again.flatten().max(after)),
         }
     }
     // What cannot be recorded is sent again: twice is better than never.
-    drop(if failed {
-        store.not_told(&queued.notice.key, retry_ms(queued.attempts))
-    } else {
-        store.told(&queued.notice.key)
+    drop(match again.map(|asked| notify::pause(queued.attempts.saturating_add(1), asked)) {
+        None => store.told(&queued.notice.key),
+        Some(Some(pause)) => store.not_told(&queued.notice.key, pause),
+        Some(None) => {
+            talk(&format!("groundcrew: the notice {} is given up", queued.notice.key));
+            store.told(&queued.notice.key)
+        }
     });
-}
-
-/// Sends one notice over one channel.
-fn send(name: &str, target: &NotifySettings, _queued: &Queued) -> Result<(), String> {
-    Err(format!("{name}: {} is not wired yet, the notice stays in the queue", target.kind.name()))
 }
 
 /// In an airborne host nothing leaves while it is busy.
@@ -126,19 +129,4 @@ fn targets(settings: &Settings, queued: &Queued) -> Vec<String> {
     all.filter(|(name, target)| is_chosen(name) && queued.notice.severity >= target.min)
         .map(|(name, _)| name.clone())
         .collect()
-}
-
-fn retry_ms(attempts: u32) -> i64 {
-    (RETRY_MS << attempts.min(20)).min(RETRY_MAX_MS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retries_come_slower_and_never_end() {
-        let pauses: Vec<i64> = [0, 1, 2, 6, 7, 40].map(retry_ms).to_vec();
-        assert_eq!(pauses, [30_000, 60_000, 120_000, 1_920_000, 3_600_000, 3_600_000]);
-    }
 }

@@ -1,5 +1,7 @@
 //! What remembers, as a crew needs it: errors as text for people, apps folded or refused.
 
+use std::time::Duration;
+
 use groundcrew_drivers::store::{self, Load, Queued};
 use groundcrew_engine::machine::App;
 use groundcrew_engine::noun::{AppName, Now};
@@ -143,7 +145,8 @@ impl Store {
     /// # Errors
     ///
     /// It cannot be recorded.
-    pub(crate) fn not_told(&self, key: &str, pause_ms: i64) -> Said<()> {
+    pub(crate) fn not_told(&self, key: &str, pause: Duration) -> Said<()> {
+        let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
         self.store.failed(key, now_ms().saturating_add(pause_ms)).map_err(said)
     }
 }

@@ -76,3 +76,22 @@ fn an_interrupted_wait_detaches_and_the_agent_goes_on() {
     assert!(said.contains("detached; the agent goes on"), "{said}");
     bench.until("it is proven", || bench.view()["last_good"]["version"] == "1.1.0");
 }
+
+/// UPD-17: a command is told, in the words of the queue.
+#[test]
+fn people_are_told_what_was_updated_and_what_is_held() {
+    let mut bench = Bench::new();
+    let told = bench.path("told");
+    let script = bench.path("tell");
+    bench.write("tell", &format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    let command =
+        format!("[notify.ops]\nkind = \"command\"\ncommand = [\"sh\", \"{}\"]", script.display());
+    bench.configure_with("", &command);
+    bench.publish("1.0.0");
+    bench.start_agent();
+    let said = || std::fs::read_to_string(&told).unwrap_or_default();
+    bench.until("it is said to be proven", || said().contains("ledger: 1.0.0 is proven"));
+    bench.publish("2.0.0");
+    bench.until("it is said to be held", || said().contains("ledger: 2.0.0 is held"));
+    assert!(said().contains("groundcrew approve ledger 2.0.0"), "{}", said());
+}

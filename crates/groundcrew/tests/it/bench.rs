@@ -77,6 +77,11 @@ impl Bench {
 
     /// Writes the configuration; `extra` are more lines of the app.
     pub(crate) fn configure(&self, extra: &str) {
+        self.configure_with(extra, "");
+    }
+
+    /// The same with more tables at the end.
+    pub(crate) fn configure_with(&self, extra: &str, tables: &str) {
         let (dir, port) = (self.dir.path().display(), self.port);
         let text = format!(
             r#"schema = 1
@@ -99,6 +104,7 @@ startup_interval = "50ms"
 interval = "50ms"
 passes = 2
 failures = 2
+{tables}
 "#
         );
         self.write("groundcrew.toml", &text);
