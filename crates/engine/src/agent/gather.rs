@@ -5,6 +5,7 @@ use crate::gate::{Baseline, GateFacts, NotesFact, Round};
 use crate::machine::{App, Facts};
 use crate::noun::{Now, Offer};
 use crate::plan::Installed;
+use crate::policy::Profile;
 use crate::ports::{Busy, ExternalCheck, Finding, Neighbor, Ports};
 
 /// The facts of one decision.
@@ -30,11 +31,13 @@ pub(super) fn gate_facts(
     let now = stage.ports.clock.now();
     let all = round == Round::Arm;
     let looks = round != Round::Volatile;
+    let airborne = stage.policy.profile == Profile::Airborne;
+    let asks_busy = airborne || round != Round::Candidate;
     GateFacts {
         now,
         offer: offer.clone(),
         current: app.running.as_ref().map(|running| running.release.clone()),
-        busy: (round != Round::Candidate).then(|| stage.ports.host.busy()),
+        busy: asks_busy.then(|| stage.ports.host.busy()),
         notes: if looks { notes(round, offer, stage) } else { NotesFact::AfterFetch },
         external: if looks { external(offer, stage) } else { Vec::new() },
         neighbors: if looks { stage.ports.neighbors.list() } else { Vec::<Neighbor>::new() },

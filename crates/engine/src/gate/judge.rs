@@ -18,7 +18,12 @@ use crate::window::WindowState;
 pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec<Answer> {
     let approved = app.approved.contains(&facts.offer.release.digest);
     let mut answers = match round {
-        Round::Candidate => candidate(app, policy, facts),
+        Round::Candidate => {
+            let mut answers = candidate(app, policy, facts);
+            // Only the airborne profile asks this early: nothing is fetched in flight.
+            answers.extend(facts.busy.as_ref().map(busy));
+            answers
+        }
         Round::Arm => {
             let mut answers = candidate(app, policy, facts);
             answers.extend(volatile(policy, facts));

@@ -138,6 +138,14 @@ fn gate_1_any_content_of_the_busy_flag_defers() {
 }
 
 #[test]
+fn gate_1_the_flag_is_asked_before_fetching_where_it_was_gathered() {
+    let ask = question("1.0.0", "1.0.1")
+        .with(|ask| ask.facts.busy = Some(Busy::Busy("in flight".to_owned())));
+    let early = judge(Round::Candidate, &ask.app, &ask.policy, &ask.facts);
+    assert!(early.iter().any(|answer| answer.gate == GateId::Busy && !answer.passes()));
+}
+
+#[test]
 fn gate_2_majors_and_downgrades_ask_and_unreadable_versions_too() {
     for (from, to, expected) in [
         ("1.0.0", "2.0.0", &["Version: ask"][..]),
