@@ -43,7 +43,7 @@ text_newtype! {
     Digest;
     /// Names the configuration that an app is deployed with. A candidate is a digest *and* this.
     ConfigHash;
-    /// Names one update of one app on this host, for ever.
+    /// Names one update of its app on this host, for ever; two apps may have the same.
     TxnId;
     /// Names a saved copy of an app's volumes; holding one is proof that the copy was complete.
     SnapshotId;
