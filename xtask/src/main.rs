@@ -66,6 +66,9 @@ fn test() -> Result<ExitCode> {
     }
     let mut steps = common_steps();
     steps.push(Step::new("simulator", simulator(&["--report"])));
+    // The whole story with the real binary, as a person would see it.
+    let demo = ["run", "--quiet", "--package", "groundcrew", "--", "demo", "--json"];
+    steps.push(Step::new("demo", cargo(&demo)));
     steps::run(steps)
 }
 

@@ -28,7 +28,7 @@ impl Teller {
         let teller = Self { json, well: true, begun: Instant::now() };
         teller.talk(
             "groundcrew demo. Nothing outside one temporary directory is touched.\n\
-             Windows are shortened: a release is watched for 3 s here, for 15 min by default.\n",
+             Windows are shortened: a release is watched for 4 s here, for 15 min by default.\n",
         );
         teller
     }

@@ -153,7 +153,7 @@ path = "{root}/run/in-flight"
 
 [defaults]
 poll  = "1s"
-watch = {{ window = "3s", interval = "250ms", failures = 6, on_degraded = "version+data" }}
+watch = {{ window = "4s", interval = "250ms", failures = 8, on_degraded = "version+data" }}
 
 [apps.{APP}]
 source  = {{ kind = "directory", path = "{root}/releases", channel = "stable" }}
@@ -166,7 +166,7 @@ http = "http://127.0.0.1:{port}/health"
 json = {{ status = "ok" }}
 version_at = "/version"
 timeout = "1s"
-start_within = "1s"
+start_within = "2s"
 startup_interval = "100ms"
 interval = "200ms"
 passes = 2
