@@ -80,7 +80,9 @@ fn common_steps() -> Vec<Step> {
     ];
     steps.extend(test_steps());
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
-    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    // Module docs speak to whoever changes the module, so they may link to what is private.
+    let flags = "-D warnings -A rustdoc::private_intra_doc_links --document-private-items";
+    documentation.env("RUSTDOCFLAGS", flags);
     steps.push(Step::new("documentation", documentation));
     steps
 }

@@ -132,10 +132,10 @@ pub fn write(path: &Path, bytes: &[u8], mode: u32, site: Site) -> Result<(), Err
     sync_dir(parent(path), site)
 }
 
-/// Writes `value` as indented JSON with a final newline; everything else is as in [`write`].
+/// Writes `value` as indented JSON with a final newline; everything else is as in [`write()`].
 ///
 /// # Errors
-/// As [`write`], and [`Error::Json`] if the value has no JSON form.
+/// As [`write()`], and [`Error::Json`] if the value has no JSON form.
 pub fn write_json<T: serde::Serialize>(
     path: &Path,
     value: &T,
@@ -151,7 +151,7 @@ pub fn write_json<T: serde::Serialize>(
 /// Makes `path` a symlink to `target`, replacing what was there; durable on return.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn symlink(target: &Path, path: &Path, site: Site) -> Result<(), Error> {
     let (temp, ()) = temp_name(path, |temp| std::os::unix::fs::symlink(target, temp))?;
     if let Err(source) = replace(&temp, path) {

@@ -117,7 +117,7 @@ impl ReleaseToml {
         parse(path, bytes)
     }
 
-    /// A release to be written by [`super::write`], which puts the digests in.
+    /// A release to be written by [`super::write()`], which puts the digests in.
     pub fn draft(app: &str, version: &str, command: Vec<String>) -> ReleaseToml {
         ReleaseToml {
             schema: SCHEMA,

@@ -115,7 +115,7 @@ fn below(dir: &Path, path: &str) -> Result<PathBuf, Error> {
 /// release's digest. A signature that was there fits no longer and has to be made again.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn seal(dir: &Path, release: &ReleaseToml) -> Result<Sha256, Error> {
     let path = dir.join("release.toml");
     let notes_content = notes_digest(dir, &Limits::STANDARD)?;
@@ -138,7 +138,7 @@ pub fn seal(dir: &Path, release: &ReleaseToml) -> Result<Sha256, Error> {
 /// is replaced, so that nobody reads half of it.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_channel(root: &Path, app: &str, name: &str, channel: &Channel) -> Result<(), Error> {
     let dir = app_dir(root, app)?.join("channels");
     let path = dir.join(format!("{}.toml", checked(name)?));

@@ -47,7 +47,7 @@ const RESERVE_PERCENT: u64 = 5;
 const RESERVE_MIN_BYTES: u64 = 64 * MIB;
 const RESERVE_MAX_BYTES: u64 = 1024 * MIB;
 
-/// Unit of [`MetadataExt::blocks`].
+/// Unit of `st_blocks`.
 const BLOCK_BYTES: u64 = 512;
 
 /// Something could not be looked at.
