@@ -292,12 +292,31 @@ fn full_journal(offer: &Offer) -> Vec<Story> {
 /// Effects of the host that fail once, and then work.
 fn failing_effects(offer: &Offer) -> Vec<Story> {
     let effects = [
-        "fetch", "reserve", "copy", "switch", "hook", "stop", "build", "exchange", "announce",
-        "find", "room", "check", "neighbor", "exclude", "file", "start",
+        "fetch",
+        "reserve",
+        "copy",
+        "switch",
+        "hook",
+        "hook open",
+        "stop",
+        "build",
+        "exchange",
+        "announce",
+        "find",
+        "room",
+        "check",
+        "neighbor",
+        "exclude",
+        "file",
+        "start",
     ];
     let story = |effect: &&'static str| {
         let mut story = Story::of(offer, 2).named(&format!("{effect} fails once"));
-        story.failing.push((effect, 1, Fault::host("input/output error")));
+        let error = "input/output error";
+        // A hook is the host's, whatever the runtime says of how it ended.
+        let hook = effect.starts_with("hook");
+        let fault = if hook { Fault::candidate(error) } else { Fault::host(error) };
+        story.failing.push((effect, 1, fault));
         story
     };
     effects.iter().map(story).collect()

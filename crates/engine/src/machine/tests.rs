@@ -224,6 +224,72 @@ fn transition_table() {
     }
 }
 
+fn facts(busy: bool, runs: bool) -> Facts {
+    Facts {
+        now: at(5_000),
+        busy: busy.then(|| "in flight".to_owned()),
+        running: runs.then(|| "sha256:1".into()),
+        latest: None,
+        observed: true,
+        due: true,
+        may_revive: true,
+    }
+}
+
+/// What is done in every state, with a clear and a busy flag. The app runs where it may.
+#[test]
+fn action_table() {
+    let mut table = String::new();
+    for state in states() {
+        let down =
+            state.touches_app() && !matches!(state, State::Draining(_) | State::RbStopping(_));
+        let name = state.name();
+        let app = app(state);
+        let say = |busy| match app.action(&facts(busy, !down)) {
+            Action::Record(event) => format!("Record {}", event.name()),
+            Action::Wait(_) => "Wait".to_owned(),
+            action => format!("{action:?}"),
+        };
+        let (clear, busy) = (say(false), say(true));
+        let busy = if busy == clear { String::new() } else { format!("; busy: {busy}") };
+        writeln!(table, "{name}: {clear}{busy}").unwrap();
+    }
+    assert_eq!(table, include_str!("actions.txt"));
+}
+
+#[test]
+fn what_the_old_release_wrote_since_it_was_back_is_not_taken_back() {
+    let latest = |run: &str| Some(Latest { run: run.to_owned(), digest: "sha256:1".into() });
+    let stuck = Back {
+        restored: true,
+        exchange_begun: true,
+        switched: true,
+        proven_down: true,
+        latest: latest("candidate"),
+        ..back()
+    };
+    let again = after(app(State::Stuck(stuck)), Event::Unblocked { by: "ann".to_owned() });
+    let report = StopReport { ran: true, latest: latest("old"), ..StopReport::default() };
+    let stopped = after(again, Event::RbStopped { report });
+    assert_eq!(stopped.state.name(), "rb-switch", "the data is the old release's own");
+}
+
+#[test]
+fn a_tree_that_a_candidate_ran_on_after_the_exchange_is_restored_once_more() {
+    let latest = |run: &str| Some(Latest { run: run.to_owned(), digest: "sha256:2".into() });
+    let half = Back {
+        exchange_begun: true,
+        proven_down: true,
+        latest: latest("before"),
+        built: vec![],
+        ..back()
+    };
+    let report = StopReport { ran: false, latest: latest("since"), ..StopReport::default() };
+    let stopped = after(app(State::RbStopping(half)), Event::RbStopped { report });
+    let State::RbData(back) = stopped.state else { panic!("{}", stopped.state.name()) };
+    assert_eq!((back.round, back.exchange_begun), (2, false));
+}
+
 #[test]
 fn upd_9_known_bad_is_durable_before_the_first_step_back() {
     let probing = app(State::Probing(secured()));

@@ -154,7 +154,13 @@ fn hook(world: &mut World, command: &[String]) -> Result<(), Fault> {
     if let Some(fault) = world.failure("hook") {
         return Err(fault);
     }
-    match command.first().map(String::as_str) {
+    let word = command.first().map(String::as_str);
+    if word == Some("open")
+        && let Some(fault) = world.failure("hook open")
+    {
+        return Err(fault);
+    }
+    match word {
         Some("open") if !world.is_seeded(Seeded::TrafficStaysClosed) => world.traffic_open = true,
         Some("close") => world.traffic_open = false,
         _ => {}
