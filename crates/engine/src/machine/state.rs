@@ -315,6 +315,25 @@ impl State {
         matches!(self, Self::Idle | Self::Held(_) | Self::Deferred(_) | Self::Stuck(_))
     }
 
+    /// An agent that is asked to end may end here: the app is up, or nobody stopped it. Elsewhere
+    /// it goes on until the app is up again, because nobody may come after it for days.
+    #[must_use]
+    pub fn may_be_left(&self) -> bool {
+        !matches!(
+            self,
+            Self::Draining(_)
+                | Self::Stopped(_)
+                | Self::Snapshotting(_)
+                | Self::Snapshotted(_)
+                | Self::Applying(_)
+                | Self::Migrating(_)
+                | Self::Starting(_)
+                | Self::RbData(_)
+                | Self::RbSwitch(_)
+                | Self::RbStarting(_)
+        )
+    }
+
     /// The app may be down or changed: a crash here must be recovered before anything else.
     #[must_use]
     pub fn touches_app(&self) -> bool {
