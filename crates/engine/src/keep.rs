@@ -18,6 +18,7 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
     set.releases.extend(app.last_good.iter().map(|good| good.installed.release.digest.clone()));
     set.releases.extend(app.state.offer().map(|offer| offer.release.digest.clone()));
     set.txns.extend(app.running_txn.clone());
+    set.txns.extend(app.last_restored.clone());
     if let Some(failed) = &app.last_failed {
         set.txns.insert(failed.txn.clone());
         set.snapshots.extend(failed.snapshot.clone());

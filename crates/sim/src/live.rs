@@ -191,6 +191,7 @@ fn turns(world: &Shared, story: &Story) -> App {
     let mut life =
         Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
     for _ in 0..TURNS_MAX {
+        life.stop_under_watch(&mut agent);
         let turn = agent.turn(life.due, true);
         life.due = false;
         life.tidy(&mut agent);
@@ -297,6 +298,13 @@ impl Life<'_> {
                 (Wish::CallGood, State::Idle) => app
                     .unproven()
                     .map(|runs| Event::Approved { digest: runs.release.digest.clone(), by }),
+                (Wish::StopUnderWatch, _) if !app.wanted_up => {
+                    if self.world.borrow().alive().is_some() && self.quiet > 0 {
+                        let what = "an app that a person stopped was started";
+                        self.world.borrow_mut().violation(what.to_owned());
+                    }
+                    (self.quiet > 0).then_some(Event::Wanted { up: true })
+                }
                 (Wish::Pin(to), _) if app.pin.as_deref() != Some(to) => {
                     Some(Event::Pinned { to: (*to).to_owned() })
                 }
@@ -307,6 +315,24 @@ impl Life<'_> {
             }
         }
         false
+    }
+
+    /// A person stops the app while it is watched; nobody but a person may start it then.
+    fn stop_under_watch(&mut self, agent: &mut Agent<'_, '_>) {
+        let wished = self.story.wishes.contains(&Wish::StopUnderWatch);
+        let app = agent.app();
+        if !wished || !matches!(app.state, State::Watching(_)) {
+            return;
+        }
+        let said = self
+            .world
+            .borrow()
+            .journal
+            .iter()
+            .any(|entry| matches!(entry.event, Event::Wanted { up: false }));
+        if !said && agent.tell(Event::Wanted { up: false }) == Turn::Progress {
+            self.world.borrow_mut().end_run("stopped");
+        }
     }
 
     fn unblocked(&self) -> usize {

@@ -53,6 +53,8 @@ pub enum Wish {
     Unblock,
     /// Takes a stuck update up again.
     Unstick,
+    /// Stops the app under watch, and starts it again later.
+    StopUnderWatch,
     /// Calls an unproven release good.
     CallGood,
     /// Pins the app to a version.
@@ -381,5 +383,19 @@ fn successions() -> Vec<Story> {
     newer.releases.push(good);
     newer.wishes = vec![Wish::Approve];
     newer.ends_with = Some("1.0.2");
-    vec![heals, chain, pinned, by_hand, called_good, newer]
+    let mut paused =
+        Story::of(&offer("stopped under watch", SimRelease::good("1.0.2", 1), true), 1);
+    paused.wishes = vec![Wish::StopUnderWatch];
+    let mut gone = Story::of(
+        &offer(
+            "unblocked after it was withdrawn",
+            SimRelease::good("1.0.1", 1).feeling(Health::Ill),
+            false,
+        ),
+        1,
+    )
+    .on("closed RolledBack", Do::Channel("1.0.0"));
+    gone.wishes = vec![Wish::Unblock];
+    gone.ends_in = "idle";
+    vec![paused, gone, heals, chain, pinned, by_hand, called_good, newer]
 }

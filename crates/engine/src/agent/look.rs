@@ -26,7 +26,7 @@ impl Agent<'_, '_> {
     ///
     /// The source could not answer; nothing was recorded.
     pub fn look(&mut self, apply_config: bool) -> Result<Look, SourceError> {
-        if !matches!(self.app.state, State::Idle | State::Held(_) | State::Deferred(_)) {
+        if self.app.state.update().is_some() {
             return Ok(Look::Later);
         }
         let follow = self.app.pin.clone().map_or(Follow::Channel, Follow::Pin);
@@ -34,8 +34,8 @@ impl Agent<'_, '_> {
         let offer = found.and_then(|found| self.offer(found, &follow, apply_config));
         let Some(offer) = offer else {
             return Ok(match self.app.state {
-                State::Held(_) | State::Deferred(_) => news(self.record(Event::Withdrawn)),
-                _ => Look::Same,
+                State::Idle => Look::Same,
+                _ => news(self.record(Event::Withdrawn)),
             });
         };
         let waits = self.app.state.offer().is_some_and(|waits| waits.is_same_candidate(&offer));

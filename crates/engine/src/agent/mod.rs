@@ -346,6 +346,13 @@ impl<'a, 'w> Agent<'a, 'w> {
         Turn::Progress
     }
 
+    /// Something happened that the store could not take yet. It is known to this agent alone, so the
+    /// agent must not be given up for another one.
+    #[must_use]
+    pub fn has_unrecorded(&self) -> bool {
+        !self.unrecorded.is_empty()
+    }
+
     /// Removes what nothing needs any more. Observes first; if that fails, removes nothing.
     ///
     /// # Errors

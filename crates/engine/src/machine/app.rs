@@ -18,7 +18,11 @@ use crate::plan::Installed;
 /// Releases remembered as proven on this host; the oldest is forgotten first.
 const PROVEN_MAX: usize = 50;
 /// Candidates remembered as bad; the oldest is forgotten first.
-const KNOWN_BAD_MAX: usize = 200;
+const KNOWN_BAD_MAX: usize = 50;
+/// Characters kept of why a candidate is known as bad; the post-mortem has the rest.
+const WHY_MAX: usize = 500;
+/// Closed updates whose way back may be kept; the oldest is forgotten first.
+const RETAINED_MAX: usize = 20;
 /// The first pause before a candidate is tried again; it doubles each time.
 const RETRY_PAUSE_MS: u64 = 60_000;
 
@@ -46,6 +50,9 @@ pub struct App {
     /// The latest update whose data was set aside; data and snapshot are kept as evidence.
     #[serde(default)]
     pub last_failed: Option<Failed>,
+    /// The latest restore by hand; what it replaced is kept.
+    #[serde(default)]
+    pub last_restored: Option<TxnId>,
     /// A person stopped all updates.
     pub paused: bool,
     /// The app should run.
@@ -75,6 +82,7 @@ impl Default for App {
             approved: Vec::new(),
             pin: None,
             last_failed: None,
+            last_restored: None,
             paused: false,
             wanted_up: true,
             retries: None,
@@ -131,7 +139,8 @@ impl App {
             Event::Unpinned => self.pin = None,
             Event::Paused => self.paused = true,
             Event::Unpaused => self.paused = false,
-            Event::Wanted { up } => self.wanted_up = *up,
+            Event::Wanted { up } => self.want(*up),
+            Event::RestoredByHand { txn, .. } => self.last_restored = Some(txn.clone()),
             Event::Revived { .. } => self.revivals = self.revivals.saturating_add(1),
             Event::Adopted { installed } => {
                 if self.state != State::Idle || self.running.is_some() {
@@ -143,6 +152,14 @@ impl App {
             _ => return Ok(false),
         }
         Ok(true)
+    }
+
+    /// A watch neither goes on nor counts while a person wants the app down.
+    fn want(&mut self, up: bool) {
+        self.wanted_up = up;
+        if let State::Watching(watching) = &mut self.state {
+            watching.seen.last = None;
+        }
     }
 
     fn approve(&mut self, digest: &Digest, at: &Now) {
@@ -183,9 +200,14 @@ impl App {
         let (at, event) = (&entry.at, &entry.event);
         self.state = match (before, event) {
             (state, Event::Found { offer }) => self.found(state, offer, event)?,
-            (State::Held(_) | State::Deferred(_) | State::Detected(_), Event::Withdrawn) => {
-                State::Idle
-            }
+            (
+                State::Held(_)
+                | State::Deferred(_)
+                | State::Detected(_)
+                | State::Fetching(_)
+                | State::Staged(_),
+                Event::Withdrawn,
+            ) => State::Idle,
             (State::Fetching(offer), Event::Failed { step: Step::Fetch, fault }) => {
                 self.not_fetched(offer, fault, at)
             }
@@ -255,7 +277,7 @@ impl App {
             digest: to.release.digest.clone(),
             config: to.config.clone(),
             version: to.release.version.clone(),
-            why: back.why.clone(),
+            why: back.why.chars().take(WHY_MAX).collect(),
             since_ms: at.wall_ms,
         });
         if self.known_bad.len() > KNOWN_BAD_MAX {
@@ -290,6 +312,9 @@ impl App {
             closed_uptime_ms: self.uptime.total_ms,
             closed_wall_ms: at.wall_ms,
         });
+        if self.retained.len() > RETAINED_MAX {
+            self.retained.remove(0);
+        }
     }
 
     /// Where a candidate goes whose update went back: nowhere, or to another try.

@@ -130,7 +130,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
     Ok(wrap(back))
 }
 
-/// A person took the cause away: a held candidate is judged anew, a way back that was stuck is
+/// A person took the cause away: a held candidate is looked for anew, a way back that was stuck is
 /// walked again from the stop.
 pub(super) fn unblock(state: State) -> State {
     match state {
@@ -139,7 +139,8 @@ pub(super) fn unblock(state: State) -> State {
             let round = back.round.saturating_add(1);
             State::RbStopping(Back { round, built: Vec::new(), disproved: 0, ..fresh(back) })
         }
-        State::Held(wait) => State::Detected(wait.offer),
+        // The source is asked again: what was held may not be offered any more.
+        State::Held(_) => State::Idle,
         state => state,
     }
 }

@@ -58,6 +58,9 @@ impl App {
             State::Starting(_) => Action::Do(Step::Start),
             State::Probing(_) => Action::Do(Step::Prove),
             State::Accepted(_) => Action::Do(Step::Open),
+            State::Watching(_) if !self.wanted_up => {
+                Action::Wait("stopped by hand; its watch goes on when it is started")
+            }
             State::Watching(watching) if watching.seen.down => Action::Do(Step::WatchStart),
             State::Watching(_) => Action::Do(Step::Watch),
             State::RollbackDecided(_) => Action::Do(Step::KeepEvidence),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::state::StopReport;
 use super::way_back::{Ending, TreePair};
 use crate::gate::{Answer, Round};
-use crate::noun::{Digest, Fault, Now, Offer, Release, SnapshotId};
+use crate::noun::{Digest, Fault, Now, Offer, Release, SnapshotId, TxnId};
 use crate::plan::{Installed, Plan};
 
 /// One line of the journal.
@@ -273,6 +273,14 @@ pub enum Event {
     Paused,
     /// Updates go on.
     Unpaused,
+    /// A person is about to put a snapshot back by hand. It is recorded before the first tree is
+    /// touched, so that clean-up keeps what is replaced.
+    RestoredByHand {
+        /// Names what is set aside.
+        txn: TxnId,
+        /// What is put back.
+        snapshot: SnapshotId,
+    },
     /// A person wants the app up, or down.
     Wanted {
         /// Up.

@@ -149,6 +149,7 @@ fn events() -> Vec<(String, Event)> {
         Event::Paused,
         Event::Unpaused,
         Event::Wanted { up: false },
+        Event::RestoredByHand { txn: TxnId::from("r"), snapshot: SnapshotId::from("s") },
     ];
     let name = |event: &Event| {
         let text = format!("{event:?}");
@@ -373,6 +374,31 @@ fn unblock_takes_a_stuck_update_up_again_and_forgets_known_bad() {
     let again = after(stuck, Event::Unblocked { by: "ann".to_owned() });
     assert_eq!(again.state.name(), "rb-stopping");
     assert!(again.known_bad.is_empty());
+}
+
+#[test]
+fn a_watch_neither_starts_nor_counts_what_a_person_stopped() {
+    let watching = Watching { secured: secured(), seen: WatchSeen::default() };
+    let stopped = after(app(State::Watching(watching)), Event::Wanted { up: false });
+    assert!(matches!(stopped.action(&facts(false, false)), Action::Wait(_)));
+    let started = after(stopped, Event::Wanted { up: true });
+    assert_eq!(started.action(&facts(false, false)), Action::Do(Step::Watch));
+}
+
+#[test]
+fn unblock_forgets_a_held_candidate_so_that_the_source_is_asked_again() {
+    let freed = after(app(State::Held(held())), Event::Unblocked { by: "ann".to_owned() });
+    assert_eq!(freed.state, State::Idle);
+}
+
+#[test]
+fn what_is_kept_of_closed_updates_is_bounded() {
+    let mut app = app(State::Proven(secured()));
+    for _ in 0..30 {
+        app.state = State::Proven(secured());
+        app = after(app, Event::Closed { ending: Ending::Proven });
+    }
+    assert_eq!(app.retained.len(), 20);
 }
 
 #[test]
