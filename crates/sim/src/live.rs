@@ -320,18 +320,16 @@ impl Life<'_> {
     /// A person stops the app while it is watched; nobody but a person may start it then.
     fn stop_under_watch(&mut self, agent: &mut Agent<'_, '_>) {
         let wished = self.story.wishes.contains(&Wish::StopUnderWatch);
-        let app = agent.app();
-        if !wished || !matches!(app.state, State::Watching(_)) {
+        let watching = matches!(agent.app().state, State::Watching(_));
+        if !wished || !watching || self.world.borrow().halted {
             return;
         }
-        let said = self
-            .world
-            .borrow()
-            .journal
-            .iter()
-            .any(|entry| matches!(entry.event, Event::Wanted { up: false }));
-        if !said && agent.tell(Event::Wanted { up: false }) == Turn::Progress {
-            self.world.borrow_mut().end_run("stopped");
+        let wanted = agent.app().wanted_up;
+        if !wanted || agent.tell(Event::Wanted { up: false }) == Turn::Progress {
+            // A person whose command did not come back gives it again.
+            let mut world = self.world.borrow_mut();
+            world.end_run("stopped");
+            world.halted = true;
         }
     }
 

@@ -97,6 +97,8 @@ pub struct World {
     pub self_starting: bool,
     /// The engine's own restarts are switched on at present.
     pub auto_start: bool,
+    /// A person stopped the app, once.
+    pub halted: bool,
     /// The mistake that is built in on purpose.
     pub seeded: Option<Seeded>,
     /// What was in place before a switch that is not durable (a built-in mistake).
@@ -145,6 +147,7 @@ impl World {
             journal_full: None,
             self_starting: false,
             auto_start: true,
+            halted: false,
             seeded: None,
             undurable_place: None,
             undurable_entries: 0,
