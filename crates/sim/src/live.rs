@@ -329,7 +329,7 @@ impl Life<'_> {
             // A person whose command did not come back gives it again.
             let mut world = self.world.borrow_mut();
             world.end_run("stopped");
-            world.halted = true;
+            (world.halted, world.auto_start) = (true, false);
         }
     }
 

@@ -80,7 +80,8 @@ fn every_seeded_fault_is_caught() {
 }
 
 /// Seeds that once found something; they stay.
-const SEEDS: &[u64] = &[68, 173, 174, 187, 244, 288, 297, 303, 305, 327, 344, 389, 412, 435, 2_307];
+const SEEDS: &[u64] =
+    &[68, 173, 174, 187, 244, 288, 297, 303, 305, 327, 344, 389, 412, 435, 2_307, 2_769, 2_965];
 
 #[test]
 fn seeds_that_once_found_something_find_nothing_now() {
