@@ -175,6 +175,13 @@ fn rested(view: &View) -> Option<(Exit, &'static str, String)> {
             let text = format!("{app}: nothing is installed and nothing is offered");
             Some((Exit::Vacuous, "nothing", text))
         }
+        "rb-stopping" => {
+            let to = view.update.as_ref().map_or("", |update| update.to.as_str());
+            let text = format!(
+                "{app}: {to} is to go back and waits: busy; the next agent or `once` goes on"
+            );
+            Some((Exit::Waiting, "busy", text))
+        }
         _ => None,
     }
 }

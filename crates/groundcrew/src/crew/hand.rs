@@ -350,7 +350,9 @@ impl Hand {
             self.trouble(trouble.map(|why| format!("cannot tidy: {why}")));
         }
         self.board.change(self.name(), |view| view.rested = course.asked);
-        (course.working, course.looking) = (self.serve, self.serve);
+        // An open update that waits goes on when the host is clear; nobody has to ask for it again.
+        let open = agent.update().is_some();
+        (course.working, course.looking) = (self.serve || open, self.serve);
         if course.by_person {
             course.by_person = false;
             return Some(Next::Rebuild);
@@ -359,7 +361,8 @@ impl Hand {
             return None;
         }
         let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
-        let woken = self.bell.wait(REST_TICK.min(course.looks.left(now)));
+        let left = if course.looking { course.looks.left(now) } else { REST_TICK };
+        let woken = self.bell.wait(REST_TICK.min(left));
         let cleared = was_busy && eyes.host.busy() == Busy::Clear;
         course.due = woken == Woken::Nudge || cleared || is_ripe(&agent.app().state);
         None
