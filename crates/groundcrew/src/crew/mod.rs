@@ -13,6 +13,7 @@ mod bell;
 pub(crate) mod board;
 mod by_hand;
 pub(crate) mod copies;
+mod course;
 mod eyes;
 mod hand;
 mod lock;
@@ -283,7 +284,7 @@ impl Crew {
             Request::Reload => self.reload(),
             Request::Shutdown => {
                 self.ending.end();
-                Ok(Reply::Done { text: "the agent ends; apps keep running".to_owned() })
+                Ok(Reply::Done { text: "the agent ends when every app is up".to_owned() })
             }
         }
     }
@@ -320,7 +321,8 @@ impl Crew {
         Ok(Reply::Done { text: "the configuration was read again".to_owned() })
     }
 
-    /// Ends all threads at their next wait; apps keep running.
+    /// Ends all threads at their next wait. Apps keep running; one that an update has taken down is
+    /// brought up first.
     pub(crate) fn end(&self) {
         let hands = std::mem::take(&mut *locked(&self.hands));
         for reached in hands.values() {

@@ -46,6 +46,27 @@ fn an_agent_that_is_killed_is_followed_by_one_that_finishes_the_job() {
     assert_eq!(bench.rows(), Some(vec![1]));
 }
 
+/// An end in the middle of an update waits until the app is up.
+#[test]
+fn an_agent_that_is_asked_to_end_brings_an_app_up_first() {
+    let mut bench = Bench::new();
+    bench.install("1.0.0");
+    let stopping = bench.path("stopping");
+    let hook = format!(
+        "traffic = {{ close = [\"sh\", \"-c\", \"touch {0}; sleep 1\"], open = [\"true\"] }}",
+        stopping.display()
+    );
+    bench.configure(&hook);
+    bench.run(&["config", "apply", "ledger", "--wait", "proven"]).ends(0);
+    bench.publish("1.1.0");
+    bench.start_agent();
+    bench.until("it is being stopped", || stopping.exists());
+    assert!(bench.end_agent(Signal::TERM).success());
+    bench.until("it serves", || bench.version().as_deref() == Some("1.1.0"));
+    let log = std::fs::read_to_string(bench.path("agent.log")).unwrap();
+    assert!(log.contains("ledger is being brought up before groundcrew ends"), "{log}");
+}
+
 #[test]
 fn an_app_that_dies_is_started_again() {
     let mut bench = Bench::new();
