@@ -98,6 +98,22 @@ fn an_interrupted_wait_detaches_and_the_agent_goes_on() {
     bench.until("it is proven", || bench.view()["last_good"]["version"] == "1.1.0");
 }
 
+/// UPD-17, without an agent.
+#[test]
+fn a_pass_tells_people_before_it_ends() {
+    let bench = Bench::new();
+    let told = bench.path("told");
+    bench.write("tell", &format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    let script = bench.path("tell");
+    let command =
+        format!("[notify.ops]\nkind = \"command\"\ncommand = [\"sh\", \"{}\"]", script.display());
+    bench.configure_with("", &command);
+    bench.publish("1.0.0");
+    bench.run(&["once", "--wait", "proven"]).ends(0);
+    let said = std::fs::read_to_string(&told).unwrap_or_default();
+    assert!(said.contains("ledger: 1.0.0 is proven"), "{said}");
+}
+
 /// UPD-17: a command is told, in the words of the queue.
 #[test]
 fn people_are_told_what_was_updated_and_what_is_held() {
