@@ -11,7 +11,8 @@ use crate::exit::{Exit, Refusal};
 /// How often the main thread looks whether it is to end by other ways than a signal.
 const TICK: Duration = Duration::from_secs(3_600);
 
-/// Looks after all apps until SIGTERM or SIGINT; apps keep running.
+/// Looks after all apps until SIGTERM or SIGINT. Apps keep running; one that an update
+/// has taken down is brought up first, unless a second signal comes.
 ///
 /// # Errors
 ///
@@ -33,8 +34,12 @@ pub(crate) fn run(settings: Settings, overrides: Overrides) -> Result<Exit, Refu
     spawn("signals", move || {
         for signal in signals.forever() {
             if signal != signal_hook::consts::SIGHUP {
+                if asked.ending().is_ending() {
+                    // As after a crash: the next agent goes on.
+                    std::process::exit(u8::from(Exit::Failed).into());
+                }
                 asked.ending().end();
-                return;
+                continue;
             }
             if let Err(refusal) = asked.ask(crate::crew::request::Request::Reload) {
                 talk(&format!("groundcrew: the configuration is not read again: {refusal}"));
@@ -44,11 +49,12 @@ pub(crate) fn run(settings: Settings, overrides: Overrides) -> Result<Exit, Refu
     let teller = crew.tell()?;
     talk(&format!("groundcrew: agent ready, {} apps", crew.settings().apps.len()));
     while ending.wait(TICK) != groundcrew_engine::ports::Woken::Shutdown {}
-    talk("groundcrew: agent ends, apps keep running");
+    talk("groundcrew: agent is asked to end");
     crew.end();
     teller.end();
     // What a dead socket would say is "connection refused"; none at all says it sooner.
     drop(std::fs::remove_file(socket::path(&run)));
+    talk("groundcrew: agent ended");
     Ok(Exit::Done)
 }
 

@@ -46,6 +46,12 @@ pub(super) fn follow(
 ) -> Result<Outcome, Refusal> {
     let interrupted = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends this process at once; this is asked before the flag is set.
+        drop(signal_hook::flag::register_conditional_shutdown(
+            signal,
+            u8::from(Exit::Failed).into(),
+            Arc::clone(&interrupted),
+        ));
         // Without the handler the signal ends this process, which is as good.
         drop(signal_hook::flag::register(signal, Arc::clone(&interrupted)));
     }
@@ -62,7 +68,7 @@ pub(super) fn follow(
             let text = if reach.is_agent() {
                 "detached; the agent goes on".to_owned()
             } else {
-                "ending at the next safe point; the next agent or `once` goes on".to_owned()
+                "ending as soon as the app is up; the next agent or `once` goes on".to_owned()
             };
             return Ok(Outcome { exit: Exit::Waiting, name: "detached", text, view });
         }
@@ -174,6 +180,13 @@ fn rested(view: &View) -> Option<(Exit, &'static str, String)> {
         "empty" => {
             let text = format!("{app}: nothing is installed and nothing is offered");
             Some((Exit::Vacuous, "nothing", text))
+        }
+        "rb-stopping" => {
+            let to = view.update.as_ref().map_or("", |update| update.to.as_str());
+            let text = format!(
+                "{app}: {to} is to go back and waits: busy; the next agent or `once` goes on"
+            );
+            Some((Exit::Waiting, "busy", text))
         }
         _ => None,
     }

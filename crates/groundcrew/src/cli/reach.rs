@@ -90,7 +90,7 @@ impl Reach {
 impl Drop for Reach {
     fn drop(&mut self) {
         if let Self::Alone(crew) = self {
-            crew.end();
+            crew.end_pass();
         }
     }
 }

@@ -10,6 +10,7 @@ use groundcrew_engine::ports::{Clock, Woken};
 struct Rung {
     nudged: bool,
     ending: bool,
+    held: bool,
 }
 
 /// One app's bell; clones ring the same one.
@@ -29,6 +30,11 @@ impl Bell {
         self.ring(|rung| rung.ending = true);
     }
 
+    /// While it is held the end waits: no wait ends for it.
+    pub(crate) fn hold(&self, held: bool) {
+        self.ring(|rung| rung.held = held);
+    }
+
     /// Whether the thread is to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner).ending
@@ -44,7 +50,7 @@ impl Bell {
         let deadline = Instant::now() + at_most;
         let mut rung = self.shared.0.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            if rung.ending {
+            if rung.ending && !rung.held {
                 return Woken::Shutdown;
             }
             if std::mem::take(&mut rung.nudged) {
@@ -100,5 +106,16 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(bell.wait(Duration::from_secs(60)), Woken::Shutdown);
         }
+    }
+
+    #[test]
+    fn a_held_bell_waits_for_real_until_it_is_let_go() {
+        let bell = Bell::default();
+        bell.hold(true);
+        bell.end();
+        assert_eq!(bell.wait(Duration::from_millis(1)), Woken::Time);
+        assert!(bell.is_ending());
+        bell.hold(false);
+        assert_eq!(bell.wait(Duration::from_secs(60)), Woken::Shutdown);
     }
 }

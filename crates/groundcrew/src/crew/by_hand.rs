@@ -11,7 +11,7 @@ use groundcrew_engine::policy::Policy;
 use groundcrew_engine::ports::{Busy, RestoreOrder, Silent, StopOrder};
 
 use super::board::Board;
-use super::hand::Course;
+use super::course::Course;
 use super::order::{Done, Order};
 use super::record::ShownProgress;
 use super::world::World;

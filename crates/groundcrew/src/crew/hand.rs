@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use groundcrew_drivers::host::neighbors::Seat;
-use groundcrew_drivers::snapshots::Lock;
 use groundcrew_engine::agent::{Agent, Look, Turn};
 use groundcrew_engine::machine::{App, Event, State};
 use groundcrew_engine::policy::{Mode, Policy};
@@ -17,12 +16,14 @@ use groundcrew_engine::ports::{Busy, Woken};
 
 use super::bell::Bell;
 use super::board::{Board, Looked};
+use super::course::Course;
 use super::eyes::{Eyes, is_ripe};
 use super::order::{Done, Letter, Order};
 use super::record::ShownProgress;
-use super::rhythm::{Looks, Revival, Tidying};
+use super::rhythm::Looks;
 use super::world::{self, Parts, World};
 use super::{Store, by_hand, orders};
+use crate::cli::print::talk;
 use crate::config::{AppSettings, Restart, Settings};
 use crate::exit::Refusal;
 
@@ -55,34 +56,6 @@ pub(crate) struct Hand {
     pub(crate) serve: bool,
 }
 
-/// What the thread keeps between two agents.
-pub(super) struct Course {
-    /// The fold.
-    pub(super) state: App,
-    /// An open update was taken over.
-    resumed: bool,
-    /// Something is to be done besides taking orders.
-    working: bool,
-    /// The source is to be asked.
-    looking: bool,
-    /// A waiting candidate is to be judged again.
-    pub(super) due: bool,
-    /// A person asked for this look.
-    by_person: bool,
-    apply_config: bool,
-    asked: u64,
-    looks: Looks,
-    revival: Revival,
-    /// A person wants it up, whatever `restart` says.
-    pub(super) wanted_now: bool,
-    tidying: Tidying,
-    /// The look that was remembered last.
-    looked: Option<Looked>,
-    open_before: bool,
-    /// The areas beside the volumes are ours alone.
-    locks: Option<Vec<Lock>>,
-}
-
 /// Why an agent was left.
 pub(super) enum Next {
     /// The thread is to end.
@@ -104,24 +77,7 @@ impl Hand {
 
     /// Looks after the app until the bell ends it.
     pub(crate) fn run(mut self, state: App) {
-        let now = Instant::now();
-        let mut course = Course {
-            resumed: false,
-            working: self.serve,
-            looking: self.serve,
-            due: self.serve,
-            by_person: false,
-            apply_config: false,
-            asked: 0,
-            looks: Looks::new(self.app.poll_ms, now),
-            revival: Revival::new(state.revivals),
-            wanted_now: false,
-            tidying: Tidying::new(now),
-            looked: None,
-            open_before: state.state.update().is_some(),
-            locks: None,
-            state,
-        };
+        let mut course = Course::new(&self.app, self.serve, state);
         loop {
             match self.with_agent(&mut course) {
                 Next::End => return,
@@ -163,6 +119,11 @@ impl Hand {
     /// The store cannot be trusted: says so, refuses what is asked, and folds it anew later.
     fn thaw(&mut self, why: &str, course: &mut Course) -> bool {
         self.trouble(Some(why.to_owned()));
+        // Without a journal nothing more is done to the app, so the end waits for nothing.
+        self.bell.hold(false);
+        if self.bell.is_ending() && !course.state.state.may_be_left() {
+            talk(&format!("groundcrew: {} may be down, and groundcrew ends: {why}", self.name()));
+        }
         // Whoever asked for a look learns that it ended.
         self.board.change(self.name(), |view| view.rested = course.asked);
         let deadline = Instant::now() + FROZEN_PAUSE;
@@ -236,7 +197,7 @@ impl Hand {
             if let Some(next) = self.read_post(agent, course) {
                 return next;
             }
-            if self.bell.is_ending() {
+            if self.is_over(agent, course) {
                 return Next::End;
             }
             if !course.working {
@@ -250,6 +211,7 @@ impl Hand {
                 }
             }
             if course.looking
+                && !self.bell.is_ending()
                 && course.looks.is_due(Instant::now())
                 && let Some(next) = self.look(agent, course)
             {
@@ -262,10 +224,29 @@ impl Hand {
                         return next;
                     }
                 }
-                Turn::Shutdown => return Next::End,
+                // Whether it may end here is seen above.
+                Turn::Shutdown => {}
                 Turn::Frozen(why) => return Next::Frozen(why),
             }
         }
+    }
+
+    /// Whether the thread ends here. An app that an update has taken down is brought up first: the
+    /// next agent may be days away.
+    fn is_over(&self, agent: &Agent<'_, '_>, course: &mut Course) -> bool {
+        let goes_on = course.working && !agent.app().state.may_be_left();
+        self.bell.hold(goes_on);
+        if !self.bell.is_ending() {
+            return false;
+        }
+        if goes_on && !course.said_it_goes_on {
+            course.said_it_goes_on = true;
+            let app = self.name();
+            talk(&format!(
+                "groundcrew: {app} is being brought up before groundcrew ends; a second Ctrl-C ends at once"
+            ));
+        }
+        !goes_on
     }
 
     fn turn(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Turn {
@@ -350,7 +331,9 @@ impl Hand {
             self.trouble(trouble.map(|why| format!("cannot tidy: {why}")));
         }
         self.board.change(self.name(), |view| view.rested = course.asked);
-        (course.working, course.looking) = (self.serve, self.serve);
+        // An open update that waits goes on when the host is clear; nobody has to ask for it again.
+        let open = agent.update().is_some();
+        (course.working, course.looking) = (self.serve || open, self.serve);
         if course.by_person {
             course.by_person = false;
             return Some(Next::Rebuild);
@@ -359,7 +342,8 @@ impl Hand {
             return None;
         }
         let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
-        let woken = self.bell.wait(REST_TICK.min(course.looks.left(now)));
+        let left = if course.looking { course.looks.left(now) } else { REST_TICK };
+        let woken = self.bell.wait(REST_TICK.min(left));
         let cleared = was_busy && eyes.host.busy() == Busy::Clear;
         course.due = woken == Woken::Nudge || cleared || is_ripe(&agent.app().state);
         None
@@ -371,7 +355,10 @@ impl Hand {
             let letter = match self.post.try_recv() {
                 Ok(letter) => letter,
                 Err(TryRecvError::Empty) => return None,
-                Err(TryRecvError::Disconnected) => return Some(Next::End),
+                Err(TryRecvError::Disconnected) => {
+                    self.bell.end();
+                    return None;
+                }
             };
             match letter.order {
                 Order::Start | Order::Stop | Order::Restart | Order::Restore { .. } => {

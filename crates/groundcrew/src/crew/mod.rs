@@ -13,6 +13,7 @@ mod bell;
 pub(crate) mod board;
 mod by_hand;
 pub(crate) mod copies;
+mod course;
 mod eyes;
 mod hand;
 mod lock;
@@ -31,6 +32,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use groundcrew_drivers::host;
 use groundcrew_drivers::host::neighbors::Groups;
@@ -48,6 +50,9 @@ pub(crate) use world::{make_places, output};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
+
+/// How long the end of a pass waits for notices to be sent.
+const TELL_MAX: Duration = Duration::from_secs(10);
 
 /// One app's thread, from outside.
 struct Reached {
@@ -283,7 +288,7 @@ impl Crew {
             Request::Reload => self.reload(),
             Request::Shutdown => {
                 self.ending.end();
-                Ok(Reply::Done { text: "the agent ends; apps keep running".to_owned() })
+                Ok(Reply::Done { text: "the agent ends when every app is up".to_owned() })
             }
         }
     }
@@ -320,7 +325,17 @@ impl Crew {
         Ok(Reply::Done { text: "the configuration was read again".to_owned() })
     }
 
-    /// Ends all threads at their next wait; apps keep running.
+    /// Ends a pass without an agent: as [`Crew::end`], and people are told what came of it.
+    pub(crate) fn end_pass(&self) {
+        let worked = !locked(&self.hands).is_empty();
+        self.end();
+        if worked {
+            notices::flush(self.settings(), self.store.clone(), TELL_MAX);
+        }
+    }
+
+    /// Ends all threads at their next wait. Apps keep running; one that an update has taken down is
+    /// brought up first.
     pub(crate) fn end(&self) {
         let hands = std::mem::take(&mut *locked(&self.hands));
         for reached in hands.values() {

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use groundcrew_drivers::notify::{self, Delivery, Told};
 use groundcrew_drivers::store::Queued;
@@ -27,6 +27,8 @@ const OURSELVES: &str = "groundcrew";
 const BATCH: u32 = 20;
 /// Pause between two looks at the queue when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Most goes of [`BATCH`] at the end of a pass.
+const FLUSH_MAX: u32 = 10;
 /// Deliveries remembered within one process.
 const SENT_MAX: usize = 10_000;
 
@@ -61,6 +63,34 @@ impl Teller {
         self.bell.end();
         // A panic there has been said; what was not sent is still in the queue.
         drop(self.thread.join());
+    }
+}
+
+/// Sends what is due now, for at most this time: what a pass without an agent has to say. What is
+/// not sent by then stays in the queue.
+pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
+    let (over, ended) = std::sync::mpsc::channel::<()>();
+    let deadline = Instant::now() + at_most;
+    let started = std::thread::Builder::new().name("notices".to_owned()).spawn(move || {
+        let mut sent = BTreeSet::new();
+        let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
+        for _ in 0..FLUSH_MAX {
+            let due = store.due(BATCH).unwrap_or_default();
+            if due.is_empty() || is_silent(&settings, host.as_mut()) {
+                break;
+            }
+            for queued in due {
+                if Instant::now() >= deadline {
+                    return;
+                }
+                one(&settings, &store, &queued, &mut sent);
+            }
+        }
+        drop(over);
+    });
+    if started.is_ok() {
+        // Either the thread is done, or a channel is too slow to be waited for.
+        ended.recv_timeout(at_most).ok();
     }
 }
 

@@ -46,6 +46,27 @@ fn an_agent_that_is_killed_is_followed_by_one_that_finishes_the_job() {
     assert_eq!(bench.rows(), Some(vec![1]));
 }
 
+/// An end in the middle of an update waits until the app is up.
+#[test]
+fn an_agent_that_is_asked_to_end_brings_an_app_up_first() {
+    let mut bench = Bench::new();
+    bench.install("1.0.0");
+    let stopping = bench.path("stopping");
+    let hook = format!(
+        "traffic = {{ close = [\"sh\", \"-c\", \"touch {0}; sleep 1\"], open = [\"true\"] }}",
+        stopping.display()
+    );
+    bench.configure(&hook);
+    bench.run(&["config", "apply", "ledger", "--wait", "proven"]).ends(0);
+    bench.publish("1.1.0");
+    bench.start_agent();
+    bench.until("it is being stopped", || stopping.exists());
+    assert!(bench.end_agent(Signal::TERM).success());
+    bench.until("it serves", || bench.version().as_deref() == Some("1.1.0"));
+    let log = std::fs::read_to_string(bench.path("agent.log")).unwrap();
+    assert!(log.contains("ledger is being brought up before groundcrew ends"), "{log}");
+}
+
 #[test]
 fn an_app_that_dies_is_started_again() {
     let mut bench = Bench::new();
@@ -75,6 +96,22 @@ fn an_interrupted_wait_detaches_and_the_agent_goes_on() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("detached; the agent goes on"), "{said}");
     bench.until("it is proven", || bench.view()["last_good"]["version"] == "1.1.0");
+}
+
+/// UPD-17, without an agent.
+#[test]
+fn a_pass_tells_people_before_it_ends() {
+    let bench = Bench::new();
+    let told = bench.path("told");
+    bench.write("tell", &format!("#!/bin/sh\ncat >> {}\n", told.display()));
+    let script = bench.path("tell");
+    let command =
+        format!("[notify.ops]\nkind = \"command\"\ncommand = [\"sh\", \"{}\"]", script.display());
+    bench.configure_with("", &command);
+    bench.publish("1.0.0");
+    bench.run(&["once", "--wait", "proven"]).ends(0);
+    let said = std::fs::read_to_string(&told).unwrap_or_default();
+    assert!(said.contains("ledger: 1.0.0 is proven"), "{said}");
 }
 
 /// UPD-17: a command is told, in the words of the queue.

@@ -17,11 +17,13 @@ use serde_json::Value;
 const DEADLINE: Duration = Duration::from_secs(60);
 const BINARY: &str = env!("CARGO_BIN_EXE_groundcrew");
 
-/// The release's program: the demo app that is linked into the binary under test.
+/// The release's program: the demo app that is linked into the binary under test. A test may put a
+/// script beside the volume that runs before each start.
 const PROGRAM: &str = r#"#!/bin/sh
 exec "$LEDGER" demo-app "$@"
 "#;
 const SERVE: &str = r#"#!/bin/sh
+[ ! -e "$2/../on-start" ] || . "$2/../on-start"
 exec "$LEDGER" demo-app --release "$1" --data "$2" --port "$PORT"
 "#;
 

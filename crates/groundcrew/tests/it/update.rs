@@ -70,6 +70,26 @@ fn an_update_keeps_the_data_and_a_bad_one_brings_release_and_data_back() {
     assert_eq!(bench.view()["known_bad"], serde_json::json!([]));
 }
 
+/// Busy forbids to stop a candidate that runs; a pass says so and ends, and the next one goes on.
+#[test]
+fn a_rollback_that_waits_for_a_busy_host_ends_the_pass_and_is_done_by_the_next() {
+    let bench = Bench::new();
+    bench.install("1.1.0");
+    assert!((1..=40).all(|row| bench.post(row)));
+    let flag = bench.path("in-flight");
+    let script = format!("[ \"$1\" != 1.2.0 ] || echo flight 7 > {}\n", flag.display());
+    bench.write("srv/on-start", &script);
+    bench.publish("1.2.0");
+    for _ in 0..2 {
+        let ran = bench.run(&["once"]).ends(4);
+        assert!(ran.out.contains("waits: busy"), "{ran:?}");
+        assert_eq!(bench.view()["state"], "rb-stopping");
+    }
+    std::fs::remove_file(flag).unwrap();
+    bench.run(&["once"]).ends(7);
+    assert_eq!(bench.version().as_deref(), Some("1.1.0"));
+}
+
 #[test]
 fn snapshots_are_listed_and_verified_and_a_damaged_one_is_a_loss() {
     let bench = Bench::new();
