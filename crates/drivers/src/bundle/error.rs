@@ -127,6 +127,25 @@ impl Error {
         }
     }
 
+    /// The same of the original, where what is wrong with a copy was already wrong there.
+    pub(super) fn of_original(mut self, copy: &Path, original: &Path) -> Error {
+        match &mut self {
+            // What cannot be read or written is the copy itself.
+            Error::Read { .. } | Error::Write { .. } | Error::Durable { .. } => {}
+            Error::Toml { path, .. }
+            | Error::Schema { path, .. }
+            | Error::Mismatch { path, .. }
+            | Error::Refused { path, .. }
+            | Error::Limit { path, .. }
+            | Error::Signature { path, .. } => {
+                if let Ok(below) = path.strip_prefix(copy) {
+                    *path = original.join(below);
+                }
+            }
+        }
+        self
+    }
+
     pub(super) fn read(path: &Path, source: impl Into<io::Error>) -> Error {
         Error::Read { path: path.to_owned(), source: source.into() }
     }

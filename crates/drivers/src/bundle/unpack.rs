@@ -85,7 +85,8 @@ pub fn unpack_counting(
     partial.push(".partial");
     let partial = PathBuf::from(partial);
     let made = copy(bundle, &partial, limits, count_bytes).and_then(|watched| {
-        verify_unpacked(&partial, expected, limits)?;
+        verify_unpacked(&partial, expected, limits)
+            .map_err(|error| error.of_original(&partial, bundle.path()))?;
         durable::syncfs_since(&watched, &partial, Site::Release)
             .map_err(Error::durable("make the release durable"))?;
         durable::rename_new(&partial, destination, Site::Release)

@@ -13,6 +13,9 @@
 //!
 //! - **A channel** that cannot be reached is an error and not an empty channel: a stick that is
 //!   pulled out withdraws nothing.
+//! - **A bundle** that is not what its channel names is found as no more than what the channel says
+//!   of it, and its fetch is refused with the reason: the candidate is held, the source is not
+//!   called unreachable, and nothing that an unchecked description says is believed.
 //! - **A pin** is a version, a digest or a revision (seven characters of it are enough). A release
 //!   that was fetched before can be pinned without the source.
 //! - **With a key** the release has to be signed. A channel may be; one that is not counts as serial
@@ -99,6 +102,19 @@ pub fn release_of(head: &Head) -> Release {
     }
 }
 
+/// A release of which no more is known than what the channel says.
+fn named_only(version: &str, digest: &Sha256) -> Release {
+    Release {
+        version: version.to_owned(),
+        digest: Digest(digest.as_str().to_owned()),
+        revision: None,
+        published_ms: None,
+        data_epoch: None,
+        data_compatible_from: None,
+        migration: None,
+    }
+}
+
 fn refuse(text: impl Into<String>) -> SourceError {
     SourceError { kind: SourceErrorKind::Refuse, text: text.into() }
 }
@@ -182,14 +198,45 @@ impl DirectorySource {
             return Ok(None);
         };
         let bundle = Bundle::find(root, app, &points_at.version).map_err(error)?;
-        let head = bundle.head().map_err(error)?;
-        head.check(bundle.path(), app, &points_at.digest).map_err(error)?;
-        self.check_version(&bundle, &head, &points_at.version)?;
         let serial = match key {
             Some(_) if !points_at.signed => Some(0),
             _ => points_at.serial,
         };
-        Ok(Some(self.found(&bundle, &head, serial)))
+        match self.head_of(&bundle, &points_at.version, &points_at.digest) {
+            Ok(head) => Ok(Some(self.found(&bundle, &head, serial))),
+            Err(SourceError { kind: SourceErrorKind::Refuse, .. }) => {
+                let release = named_only(&points_at.version, &points_at.digest);
+                Ok(Some(Found { release, serial, notes: None }))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The head of a bundle, if it is the release that was asked for.
+    fn head_of(
+        &self,
+        bundle: &Bundle,
+        version: &str,
+        digest: &Sha256,
+    ) -> Result<Head, SourceError> {
+        let head = bundle.head().map_err(|error| self.unusable(&error))?;
+        head.check(bundle.path(), &self.settings.app, digest)
+            .map_err(|error| self.unusable(&error))?;
+        self.check_version(bundle, &head, version)?;
+        Ok(head)
+    }
+
+    /// An error of a bundle; one that is refused says what to do, since the same release is not
+    /// fetched again by itself.
+    fn unusable(&self, error: &bundle::Error) -> SourceError {
+        let SourceError { kind, mut text } = there(error);
+        if kind == SourceErrorKind::Refuse {
+            let app = &self.settings.app;
+            text.push_str(&format!(
+                "; complete the bundle or publish it again, then `groundcrew unblock {app}`"
+            ));
+        }
+        SourceError { kind, text }
     }
 
     fn check_version(
@@ -227,18 +274,17 @@ impl DirectorySource {
         let error = |error: bundle::Error| there(&error);
         let key = self.key()?;
         let bundle = Bundle::find(root, app, &release.version).map_err(error)?;
-        let head = bundle.head().map_err(error)?;
+        let head = self.head_of(&bundle, &release.version, digest)?;
         if !head.release.fits(platform) {
             let is_for = &head.release.platform;
             let path = bundle.path().display();
             return Err(refuse(format!("{path} is for {is_for}, this host is {platform}")));
         }
-        self.check_version(&bundle, &head, &release.version)?;
         let expected = Expected { app, digest, key: key.as_ref() };
         let mut count = |done| progress.at(done, 0);
         let unpacked =
             bundle::unpack_counting(&bundle, to, &expected, &Limits::STANDARD, &mut count);
-        Ok(unpacked.map_err(error)?.head)
+        Ok(unpacked.map_err(|error| self.unusable(&error))?.head)
     }
 
     /// Puts a fresh copy in the place of one that was damaged here. The name never goes away, for

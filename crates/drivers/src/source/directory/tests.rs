@@ -99,20 +99,35 @@ fn a_source_that_is_not_there_is_no_empty_channel() {
     assert_eq!(rig.find(&Follow::Channel), Err(SourceErrorKind::Retry));
 }
 
+/// SRC-4: the look finds what the channel names, so that the engine can hold it; the fetch says why.
 #[test]
-fn what_the_channel_does_not_name_is_refused() {
+fn what_the_channel_does_not_name_is_found_as_named_and_not_fetched() {
     let mut rig = Rig::new();
-    rig.publish(&release("1.0.0"));
-    rig.point("1.0.0", &Sha256::of(b"another"));
-    assert_eq!(rig.find(&Follow::Channel), Err(SourceErrorKind::Refuse));
+    let says = |rig: &mut Rig, version: &str, digest: &Sha256, what: &[&str]| {
+        rig.point(version, digest);
+        let found = rig.source.find(&Follow::Channel).unwrap().unwrap();
+        assert_eq!(found.release, named_only(version, digest));
+        assert_eq!((found.serial, found.notes), (Some(7), None));
+        let error = rig.source.fetch(&found.release, &mut Silent).unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Refuse);
+        let bundle = rig.bundle(version).display().to_string();
+        for part in what.iter().copied().chain([bundle.as_str()]) {
+            assert!(error.text.contains(part), "{part}: {error}");
+        }
+        assert!(!rig.dir.path("state").exists());
+    };
+    let there = rig.publish(&release("1.0.0"));
+    let another = Sha256::of(b"another");
+    let way_out = "complete the bundle or publish it again, then `groundcrew unblock tiles`";
+    let both = ["release.toml: the digest is", there.as_str(), another.as_str(), way_out];
+    says(&mut rig, "1.0.0", &another, &both);
     let misnamed = rig.bundle("2.0.0");
     fs::create_dir_all(&misnamed).unwrap();
     fs::copy(rig.bundle("1.0.0").join("release.toml"), misnamed.join("release.toml")).unwrap();
     let digest = Sha256::of(&fs::read(misnamed.join("release.toml")).unwrap());
-    rig.point("2.0.0", &digest);
-    assert_eq!(rig.find(&Follow::Channel), Err(SourceErrorKind::Refuse));
+    says(&mut rig, "2.0.0", &digest, &["is version 1.0.0 and lies under the name 2.0.0"]);
     put(&misnamed.join("release.toml"), b"schema = 2");
-    assert_eq!(rig.find(&Follow::Channel), Err(SourceErrorKind::Refuse));
+    says(&mut rig, "2.0.0", &digest, &["has schema 2", way_out]);
 }
 
 /// SRC-5: a version, a digest or a revision beats the channel.
@@ -186,6 +201,27 @@ fn damage_in_the_source_is_refused_and_damage_here_is_repaired() {
     assert_eq!(fs::read(&here).unwrap(), whole);
     rig.source.verify(&digest).unwrap();
     assert_eq!(names(&rig.source.releases()).len(), 1);
+}
+
+/// A copy to the source may be under way; nobody who reads of it knows our directories.
+#[test]
+fn a_bundle_that_is_not_whole_is_named_by_its_own_path() {
+    let mut rig = Rig::new();
+    rig.publish(&release("1.0.0"));
+    let bundle = rig.bundle("1.0.0");
+    fs::remove_file(bundle.join("files/bin/tiles")).unwrap();
+    let check = |rig: &mut Rig, files: PathBuf| {
+        let error = rig.fetch().unwrap_err();
+        assert_eq!(error.kind, SourceErrorKind::Refuse);
+        let begins = format!("{}: the content is sha256:", files.display());
+        assert!(error.text.starts_with(&begins), "{error}");
+        assert!(error.text.ends_with("then `groundcrew unblock tiles`"), "{error}");
+        assert!(!error.text.contains("partial"), "{error}");
+    };
+    check(&mut rig, bundle.join("files"));
+    let archive = pack(&bundle);
+    fs::remove_dir_all(&bundle).unwrap();
+    check(&mut rig, archive.join("files"));
 }
 
 /// SRC-4: a signature where the app asks for one, before anything is unpacked.
