@@ -12,6 +12,7 @@ use groundcrew_engine::ports::{Busy, RestoreOrder, Silent, StopOrder};
 
 use super::board::Board;
 use super::course::Course;
+use super::hand::NO_ROOM;
 use super::order::{Done, Order};
 use super::record::ShownProgress;
 use super::world::World;
@@ -74,6 +75,7 @@ fn record(
     let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
     match agent.tell(event) {
         Turn::Frozen(why) => Err(Refusal::failed(format!("cannot record it: {why}"))),
+        _ if agent.has_unrecorded() => Err(Refusal::failed(NO_ROOM)),
         Turn::Progress | Turn::Rest(_) | Turn::Shutdown => {
             course.state = agent.app().clone();
             Ok(())
