@@ -435,7 +435,9 @@ impl Hand {
             Err(why) => Err(Refusal::failed(why)),
         };
         let answer = match answer {
-            Ok(Done::Said(_)) if course.wanted_now => Ok(Done::Asked(self.number(course))),
+            Ok(Done::Said(text)) if course.wanted_now => {
+                Ok(Done::Starts(self.number(course), text))
+            }
             answer => answer,
         };
         letter.answer(answer);

@@ -301,7 +301,8 @@ impl Crew {
         bell.nudge();
         match answer.recv().map_err(|_| gone())?? {
             Done::Said(text) => Ok(Reply::Done { text }),
-            Done::Asked(pass) => Ok(Reply::Asked { pass }),
+            Done::Asked(pass) => Ok(Reply::Asked { pass, text: None }),
+            Done::Starts(pass, text) => Ok(Reply::Asked { pass, text: Some(text) }),
             Done::Checked(check) => Ok(Reply::Checked { check }),
         }
     }
