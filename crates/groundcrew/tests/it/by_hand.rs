@@ -18,6 +18,20 @@ fn a_stopped_app_stays_stopped_until_it_is_started() {
 }
 
 #[test]
+fn an_app_that_should_run_and_does_not_is_said_to_be_down() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    assert_eq!(bench.view()["up"], true);
+    rustix::process::kill_process(bench.app_process(), rustix::process::Signal::KILL).unwrap();
+    bench.until("it is seen to be down", || bench.view()["up"] == false);
+    let ran = bench.run(&["status", "ledger"]).ends(0);
+    assert!(ran.out.contains(", down\n"), "{ran:?}");
+    bench.run(&["stop", "ledger"]).ends(0);
+    let ran = bench.run(&["status", "ledger"]).ends(0);
+    assert!(ran.out.contains("stopped by hand") && !ran.out.contains(", down"), "{ran:?}");
+}
+
+#[test]
 fn a_restart_is_another_process_and_its_output_can_be_read() {
     let bench = Bench::new();
     bench.install("1.0.0");
