@@ -12,6 +12,7 @@ use super::reach::{Reach, unexpected};
 use crate::config::units::{show_bytes, show_ms};
 use crate::config::{Overrides, Settings};
 use crate::crew::board::View;
+use crate::crew::is_up;
 use crate::crew::order::Check;
 use crate::crew::request::{Past, Reply, Request};
 use crate::exit::{Exit, Refusal};
@@ -30,11 +31,14 @@ pub(super) fn status(
     expect: Option<&str>,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings, overrides)?;
-    let apps = match app {
+    let mut reach = Reach::open(settings.clone(), overrides)?;
+    let mut apps = match app {
         Some(app) => vec![reach.view(app)?],
         None => reach.views()?,
     };
+    for view in apps.iter_mut().filter(|view| view.running.is_some()) {
+        view.up = is_up(&settings, &view.app);
+    }
     let status = Status { agent: reach.is_agent(), apps };
     printer.show(&status, || {
         let mut text = String::new();
@@ -79,7 +83,14 @@ fn view_text(view: &View) -> String {
         Some(running) => format!("{} ({})", running.version, print::short(&running.digest)),
         None => "nothing installed".to_owned(),
     };
-    line(format!("{}: {runs}, {}", view.app, view.state));
+    let down = view.up == Some(false) && view.wanted_up;
+    line(format!("{}: {runs}, {}{}", view.app, view.state, if down { ", down" } else { "" }));
+    if down {
+        line(format!("  it should run and does not: `groundcrew logs {}`", view.app));
+    }
+    if let Some(why) = &view.start_failed {
+        line(format!("  its latest start failed: {why}"));
+    }
     if let Some(trouble) = &view.trouble {
         line(format!("  trouble: {trouble}"));
     }

@@ -65,9 +65,12 @@ pub(super) fn run(
             let mut reach = Reach::open(settings, overrides)?;
             let text = match reach.ask(Request::Restore { app: app.clone(), id })? {
                 Reply::Done { text } => text,
-                Reply::Asked { pass } => {
-                    super::follow::until_up(&mut reach, &app, pass)?;
-                    format!("{app} runs again, with the data of the snapshot")
+                Reply::Asked { pass, text } => {
+                    let text = text.unwrap_or_default();
+                    if let Err(refusal) = super::follow::until_up(&mut reach, &app, pass) {
+                        return Err(Refusal::new(refusal.code, format!("{text}\n{refusal}")));
+                    }
+                    format!("{text}\n{app} runs again")
                 }
                 other => return Err(unexpected(&other)),
             };

@@ -55,7 +55,7 @@ pub(super) fn run(
     let mut reach = Reach::open(settings, overrides)?;
     let text = match reach.ask(request)? {
         Reply::Done { text } => text,
-        Reply::Asked { pass } => {
+        Reply::Asked { pass, .. } => {
             super::follow::until_up(&mut reach, &app, pass)?;
             format!("{app} runs")
         }

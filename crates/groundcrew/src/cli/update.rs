@@ -97,7 +97,7 @@ fn one(
     let before = reach.view(app)?;
     let request = Request::Update { app: app.to_owned(), apply_config, by_person };
     let pass = match reach.ask(request)? {
-        Reply::Asked { pass } => pass,
+        Reply::Asked { pass, .. } => pass,
         other => return Err(unexpected(&other)),
     };
     follow(reach, &before, pass, wait)

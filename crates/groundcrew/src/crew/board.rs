@@ -140,6 +140,9 @@ pub(crate) struct View {
     pub(crate) paused: bool,
     /// The app should run.
     pub(crate) wanted_up: bool,
+    /// A process of it runs; absent where nobody looked or it cannot be told.
+    #[serde(default)]
+    pub(crate) up: Option<bool>,
     /// The configuration on disk is not the one it runs with: `groundcrew config apply`.
     pub(crate) config_changed: bool,
     /// The latest look at the source.

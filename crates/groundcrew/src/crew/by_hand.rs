@@ -6,12 +6,13 @@
 
 use groundcrew_engine::agent::{Agent, Turn};
 use groundcrew_engine::machine::Event;
-use groundcrew_engine::noun::{SnapshotId, TxnId};
+use groundcrew_engine::noun::{Fault, SnapshotId, TxnId};
 use groundcrew_engine::policy::Policy;
 use groundcrew_engine::ports::{Busy, RestoreOrder, Silent, StopOrder};
 
 use super::board::Board;
 use super::course::Course;
+use super::hand::NO_ROOM;
 use super::order::{Done, Order};
 use super::record::ShownProgress;
 use super::world::World;
@@ -74,6 +75,7 @@ fn record(
     let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
     match agent.tell(event) {
         Turn::Frozen(why) => Err(Refusal::failed(format!("cannot record it: {why}"))),
+        _ if agent.has_unrecorded() => Err(Refusal::failed(NO_ROOM)),
         Turn::Progress | Turn::Rest(_) | Turn::Shutdown => {
             course.state = agent.app().clone();
             Ok(())
@@ -128,20 +130,67 @@ fn restore(
         );
         return Err(Refusal::usage(text));
     }
-    let failed = |fault: groundcrew_engine::noun::Fault| Refusal::failed(fault.text);
     not_busy(app, world)?;
-    let was_wanted = course.state.wanted_up;
-    record(policy, board, world, course, Event::Wanted { up: false })?;
-    stop(app, world, course)?;
     let id = SnapshotId(id.to_owned());
     let txn = TxnId::at(&world.ports().clock.now());
     let volumes = running.procedure.volumes.clone();
     let order = RestoreOrder { id: &id, txn: &txn, round: 0, volumes: &volumes };
-    let ports = world.ports();
-    let pairs = ports.snapshots.build(&order, &mut Silent).map_err(failed)?;
-    let aside = ports.snapshots.exchange(&order, &pairs).map_err(failed)?;
+    // Built and verified while the app still runs: what cannot be restored stops nothing.
+    let built = world.ports().snapshots.build(&order, &mut Silent);
+    let pairs = built.map_err(|fault| unbuilt(settings, app, &id, &fault))?;
+    not_busy(app, world)?;
+    let was_wanted = course.state.wanted_up;
+    record(policy, board, world, course, Event::Wanted { up: false })?;
+    let exchanged = stop(app, world, course).and_then(|()| {
+        let exchanged = world.ports().snapshots.exchange(&order, &pairs);
+        exchanged.map_err(|fault| Refusal::failed(fault.text))
+    });
+    let aside = match exchanged {
+        Ok(aside) => aside,
+        Err(refusal) => {
+            let after = match world.ports().snapshots.was_exchanged(&txn) {
+                Ok(false) if was_wanted => up_again(policy, board, world, course),
+                _ => format!("{app} is down; `groundcrew start {app}` starts it"),
+            };
+            return Err(Refusal::new(refusal.code, format!("{refusal}\n{after}")));
+        }
+    };
     record(policy, board, world, course, Event::Wanted { up: was_wanted })?;
     course.wanted_now = was_wanted;
     let aside = aside.map_or(String::new(), |place| format!("; what was there is kept at {place}"));
     Ok(Done::Said(format!("{app} has the data of snapshot {id}{aside}")))
+}
+
+/// Why a snapshot cannot be put back; one that is damaged is a loss.
+fn unbuilt(settings: &Settings, app: &str, id: &SnapshotId, fault: &Fault) -> Refusal {
+    let verified = super::copies::verify(settings, app, Some(id.as_str()));
+    let damaged = verified.is_ok_and(|all| all.iter().any(|one| !one.differences.is_empty()));
+    let code = if damaged { Exit::Lost } else { Exit::Failed };
+    Refusal::new(code, format!("nothing was changed, {app} was not stopped: {}", fault.text))
+}
+
+/// Starts an app again whose data is as it was; says what came of it.
+fn up_again(policy: &Policy, board: &Board, world: &mut World, course: &mut Course) -> String {
+    let app = &policy.app;
+    let started = record(policy, board, world, course, Event::Wanted { up: true }).and_then(|()| {
+        let mut progress = ShownProgress::new(app.as_str(), board.clone());
+        let mut ports = world.ports();
+        let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
+        let turned = agent.turn(false, true);
+        course.state = agent.app().clone();
+        drop(agent);
+        match (turned, ports.runtime.observe().map(|seen| seen.running.is_some())) {
+            (Turn::Frozen(why), _) => Err(Refusal::failed(why)),
+            (_, Ok(true)) => Ok(()),
+            _ => Err(Refusal::failed("no process of it runs")),
+        }
+    });
+    match started {
+        Ok(()) => format!("its data is as it was, and {app} runs again"),
+        Err(why) => {
+            format!(
+                "its data is as it was, and {app} is down ({why}); `groundcrew start {app}` starts it"
+            )
+        }
+    }
 }

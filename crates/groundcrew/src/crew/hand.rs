@@ -34,6 +34,9 @@ const LOOK_KEPT_MS: i64 = 60_000;
 /// Pause before a store that could not be trusted is read again.
 const FROZEN_PAUSE: Duration = Duration::from_secs(5);
 
+/// Why nothing is done by hand while facts are known to one engine agent only.
+pub(super) const NO_ROOM: &str = "the journal cannot be written; try again when there is room";
+
 /// The thread of one app.
 pub(crate) struct Hand {
     /// The host's settings.
@@ -126,23 +129,26 @@ impl Hand {
         }
         // Whoever asked for a look learns that it ended.
         self.board.change(self.name(), |view| view.rested = course.asked);
-        let deadline = Instant::now() + FROZEN_PAUSE;
-        while Instant::now() < deadline {
-            while let Ok(letter) = self.post.try_recv() {
-                letter.answer(Err(Refusal::failed(why)));
+        loop {
+            let deadline = Instant::now() + FROZEN_PAUSE;
+            while Instant::now() < deadline {
+                while let Ok(letter) = self.post.try_recv() {
+                    letter.answer(Err(Refusal::failed(why)));
+                }
+                if self.bell.wait(FROZEN_PAUSE) == Woken::Shutdown {
+                    return false;
+                }
             }
-            if self.bell.wait(FROZEN_PAUSE) == Woken::Shutdown {
-                return false;
+            match self.store.load(&self.app.policy.app) {
+                Ok(state) => {
+                    course.state = state;
+                    course.resumed = false;
+                    return true;
+                }
+                // What was believed before may be stale: nothing is done on it.
+                Err(why) => self.trouble(Some(why)),
             }
         }
-        match self.store.load(&self.app.policy.app) {
-            Ok(state) => {
-                course.state = state;
-                course.resumed = false;
-            }
-            Err(why) => self.trouble(Some(why)),
-        }
-        true
     }
 
     /// Keeps any other agent away from the volumes, whatever state directory it has.
@@ -226,6 +232,12 @@ impl Hand {
                 }
                 // Whether it may end here is seen above.
                 Turn::Shutdown => {}
+                // A new agent would know nothing of what this one could not record.
+                Turn::Frozen(why) if agent.has_unrecorded() => {
+                    self.trouble(Some(why));
+                    self.board.change(self.name(), |view| view.rested = course.asked);
+                    self.bell.wait(FROZEN_PAUSE);
+                }
                 Turn::Frozen(why) => return Next::Frozen(why),
             }
         }
@@ -334,7 +346,7 @@ impl Hand {
         // An open update that waits goes on when the host is clear; nobody has to ask for it again.
         let open = agent.update().is_some();
         (course.working, course.looking) = (self.serve || open, self.serve);
-        if course.by_person {
+        if course.by_person && !agent.has_unrecorded() {
             course.by_person = false;
             return Some(Next::Rebuild);
         }
@@ -361,6 +373,15 @@ impl Hand {
                 }
             };
             match letter.order {
+                Order::Start
+                | Order::Stop
+                | Order::Restart
+                | Order::Restore { .. }
+                | Order::Reload(_)
+                    if agent.has_unrecorded() =>
+                {
+                    letter.answer(Err(Refusal::failed(NO_ROOM)));
+                }
                 Order::Start | Order::Stop | Order::Restart | Order::Restore { .. } => {
                     return Some(Next::ByHand(letter));
                 }
@@ -375,7 +396,7 @@ impl Hand {
                     let rebuild = asks || !course.resumed;
                     course.by_person = by_person;
                     letter.answer(Ok(Done::Asked(asked)));
-                    if rebuild {
+                    if rebuild && !agent.has_unrecorded() {
                         return Some(Next::Rebuild);
                     }
                 }
@@ -414,7 +435,9 @@ impl Hand {
             Err(why) => Err(Refusal::failed(why)),
         };
         let answer = match answer {
-            Ok(Done::Said(_)) if course.wanted_now => Ok(Done::Asked(self.number(course))),
+            Ok(Done::Said(text)) if course.wanted_now => {
+                Ok(Done::Starts(self.number(course), text))
+            }
             answer => answer,
         };
         letter.answer(answer);

@@ -46,7 +46,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{make_places, output};
+pub(crate) use world::{is_up, make_places, output};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -301,7 +301,8 @@ impl Crew {
         bell.nudge();
         match answer.recv().map_err(|_| gone())?? {
             Done::Said(text) => Ok(Reply::Done { text }),
-            Done::Asked(pass) => Ok(Reply::Asked { pass }),
+            Done::Asked(pass) => Ok(Reply::Asked { pass, text: None }),
+            Done::Starts(pass, text) => Ok(Reply::Asked { pass, text: Some(text) }),
             Done::Checked(check) => Ok(Reply::Checked { check }),
         }
     }

@@ -56,6 +56,8 @@ pub(crate) enum Done {
     Said(String),
     /// The look is asked for: it is over when the view's `rested` has reached this number.
     Asked(u64),
+    /// It is done, with a word about it, and the app is to start: over at this number.
+    Starts(u64, String),
     /// What the gates say.
     Checked(Box<Check>),
 }

@@ -152,6 +152,9 @@ pub(crate) enum Reply {
     Asked {
         /// The number.
         pass: u64,
+        /// What was done before, for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// Done.
     Done {
@@ -238,7 +241,10 @@ mod tests {
             assert_eq!(read.request, request);
         }
         for (response, line) in [
-            (Response::Ok(Reply::Asked { pass: 3 }), r#"{"v":1,"ok":{"reply":"asked","pass":3}}"#),
+            (
+                Response::Ok(Reply::Asked { pass: 3, text: None }),
+                r#"{"v":1,"ok":{"reply":"asked","pass":3}}"#,
+            ),
             (
                 Response::Error(Refusal::new(Exit::Waiting, "busy")),
                 r#"{"v":1,"error":{"code":4,"text":"busy"}}"#,

@@ -252,6 +252,12 @@ pub(crate) fn make_places(settings: &Settings) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// Whether a process of an app runs; `None`: it cannot be told.
+pub(crate) fn is_up(settings: &Settings, app: &str) -> Option<bool> {
+    let (_, mut runtime) = World::second_eyes(settings, settings.apps.get(app)?).ok()?;
+    runtime.observe().ok().map(|seen| seen.running.is_some())
+}
+
 /// The last lines of an app's output.
 ///
 /// # Errors

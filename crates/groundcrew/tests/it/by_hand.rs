@@ -18,6 +18,20 @@ fn a_stopped_app_stays_stopped_until_it_is_started() {
 }
 
 #[test]
+fn an_app_that_should_run_and_does_not_is_said_to_be_down() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    assert_eq!(bench.view()["up"], true);
+    rustix::process::kill_process(bench.app_process(), rustix::process::Signal::KILL).unwrap();
+    bench.until("it is seen to be down", || bench.view()["up"] == false);
+    let ran = bench.run(&["status", "ledger"]).ends(0);
+    assert!(ran.out.contains(", down\n"), "{ran:?}");
+    bench.run(&["stop", "ledger"]).ends(0);
+    let ran = bench.run(&["status", "ledger"]).ends(0);
+    assert!(ran.out.contains("stopped by hand") && !ran.out.contains(", down"), "{ran:?}");
+}
+
+#[test]
 fn a_restart_is_another_process_and_its_output_can_be_read() {
     let bench = Bench::new();
     bench.install("1.0.0");
@@ -45,9 +59,16 @@ fn a_snapshot_of_the_running_release_is_put_back_by_hand() {
     bench.write("in-flight", "flight 7");
     bench.run(&["snapshot", "restore", "ledger", &id]).ends(4);
     std::fs::remove_file(bench.path("in-flight")).unwrap();
-    bench.run(&["snapshot", "restore", "ledger", &id]).ends(0);
+    let ran = bench.run(&["snapshot", "restore", "ledger", &id]).ends(0);
+    assert!(ran.out.contains("what was there is kept at /"), "{ran:?}");
     bench.until("it serves again", || bench.rows().is_some());
     assert_eq!(bench.rows(), Some(vec![1]));
+    let place = list["snapshots"][0]["places"][0].as_str().unwrap();
+    let file = std::fs::read_dir(format!("{place}/data")).unwrap().flatten().next().unwrap();
+    std::fs::File::create(file.path()).unwrap().set_len(7).unwrap();
+    let ran = bench.run(&["snapshot", "restore", "ledger", &id]).ends(6);
+    assert!(ran.err.contains("ledger was not stopped"), "{ran:?}");
+    assert_eq!(bench.rows(), Some(vec![1]), "it serves");
     bench.run(&["snapshot", "restore", "ledger", "no-such"]).ends(2);
 }
 
