@@ -179,7 +179,7 @@ fn every_problem_is_said_at_once_and_the_schema_is_asked_for() {
     let found = check("[apps.tiles]\n[apps.\"a b\"]\n");
     let keys: Vec<&str> = found.lines().filter(|line| !line.starts_with("  help")).collect();
     assert!(keys.len() >= 7, "{found}");
-    assert!(found.contains("`schema` is missing"), "{found}");
+    assert!(found.contains("main.toml:1:1: `schema` is missing"), "{found}");
     assert!(found.contains("\"a b\" cannot be a name"), "{found}");
 }
 
