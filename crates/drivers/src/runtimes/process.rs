@@ -14,6 +14,8 @@
 //! - A migration or hook is a run as well: what a killed agent left behind is found by the next
 //!   one, ended by `stop`, and by its own keeper when its time is over. A migration counts as the
 //!   app running, because it changes the app's data; a hook does not.
+//! - The data directories of an app that was never started are made before its first start or
+//!   migration; later a missing one keeps it from being started ([`volumes`]).
 //! - The newest runs are kept ([`RUNS_KEPT`]); an older one that ended is removed at a later start.
 //!
 //! A single agent works on one app at a time; that is the caller's lock.
@@ -22,6 +24,7 @@ mod error;
 mod look;
 mod place;
 mod spec;
+mod volumes;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -129,6 +132,7 @@ impl ProcessRuntime {
             before.refuse_to_repeat()?;
         }
         let shelved = self.shelf.take(wanted)?;
+        volumes::make(&order.installed.procedure, look::latest(&seen).is_some())?;
         let spec = spec::app(&self.app, order, &shelved, look::next_seq(&seen))?;
         self.prune(&seen);
         self.launch(&spec)
@@ -158,6 +162,9 @@ impl ProcessRuntime {
             Purpose::Migrate => Kind::Migration,
             Purpose::Hook(_) => Kind::Hook,
         };
+        if kind == Kind::Migration {
+            volumes::make(&order.installed.procedure, look::latest(&seen).is_some())?;
+        }
         let attempt = look::next_attempt(&seen, kind, order.txn);
         let mut spec = spec::command(&self.app, order, &shelved, &attempt)?;
         spec.seq = look::next_seq(&seen);

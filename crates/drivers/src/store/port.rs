@@ -32,7 +32,7 @@ impl Store {
 
     fn write_post_mortem(&self, post_mortem: &PostMortem<'_>) -> Result<(), Error> {
         let dir = self.post_mortems();
-        durable::create_dir_all(&dir, 0o755, Site::Postmortem)
+        durable::create_dir_all(&dir, 0o750, Site::Postmortem)
             .map_err(Error::durable("make room for the post-mortem"))?;
         let PostMortem { app, txn, version, text } = post_mortem;
         let name = format!(
@@ -56,11 +56,12 @@ fn day(txn: &TxnId) -> String {
     }
 }
 
-/// Writes a file unless there is one, whatever a person made of it; durable on return.
+/// Writes a file unless there is one, whatever a person made of it; durable on return. It quotes the
+/// app's output, which is not for everybody.
 fn write_once(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let doing = "write the post-mortem";
     let new = path.with_extension("md.new");
-    durable::write(&new, bytes, 0o644, Site::Postmortem).map_err(Error::durable(doing))?;
+    durable::write(&new, bytes, 0o640, Site::Postmortem).map_err(Error::durable(doing))?;
     match durable::rename_new(&new, path, Site::Postmortem) {
         Err(_) if path.symlink_metadata().is_ok() => {
             durable::remove_file(&new, Site::Postmortem).map_err(Error::durable(doing))

@@ -34,6 +34,39 @@ fn the_process_runtime_keeps_its_contract() {
     assert_eq!(rig.read("hooks"), "hook\nhook\n");
 }
 
+fn with_missing_volume(rig: &Rig) -> (Installed, std::path::PathBuf) {
+    let mut installed = rig.release("1.0.0", SLEEPS);
+    let path = rig.path().join("srv/app/data");
+    let volume = installed.procedure.volumes.values_mut().next().unwrap();
+    volume.path = path.to_str().unwrap().to_owned();
+    let launch = installed.procedure.launch.as_object_mut().unwrap();
+    launch.insert("user".into(), "65534".into());
+    launch.insert("group".into(), "65534".into());
+    (installed, path)
+}
+
+#[test]
+fn a_missing_data_directory_is_made_for_the_first_start_and_never_again() {
+    use std::os::unix::fs::MetadataExt as _;
+    let rig = Rig::new();
+    let (installed, path) = with_missing_volume(&rig);
+    rig.put_in_place(&installed);
+    // Whether that user may run the script is not what counts here.
+    let started = rig.start(&installed, "start-0");
+    let meta = fs::metadata(&path).unwrap();
+    assert_eq!((meta.mode() & 0o7777, meta.uid(), meta.gid()), (0o750, 65534, 65534));
+    assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    if started.is_ok() {
+        rig.stop(&installed);
+    }
+    fs::remove_dir(&path).unwrap();
+    let fault = rig.start(&installed, "start-1").unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Host, "{fault}");
+    let says = format!("the data directory {} is gone", path.display());
+    assert!(fault.text.contains(&says) && fault.text.contains("mkdir -p"), "{fault}");
+    assert!(!path.exists());
+}
+
 fn check(rig: &Rig, installed: &Installed, kind: FaultKind, text: &str) {
     rig.put_in_place(installed);
     let fault = rig.start(installed, "start-0").unwrap_err();

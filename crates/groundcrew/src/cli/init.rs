@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -14,6 +14,9 @@ use crate::exit::{Exit, Refusal};
 
 /// What is written.
 const TEMPLATE: &str = include_str!("init.toml");
+
+/// Permissions of the state directory.
+const STATE_MODE: u32 = 0o750;
 
 #[derive(Serialize)]
 struct Made {
@@ -35,7 +38,11 @@ pub(super) fn run(
     };
     let mut made = Made { made: Vec::new(), kept: Vec::new() };
     let parent = main.parent().map_or_else(PathBuf::new, Path::to_owned);
-    make_dir(&parent.join("conf.d"), &mut made)?;
+    if let Some(state) = &overrides.state {
+        // First: the configuration may go into it, and it is not for everybody.
+        make_dir(state, STATE_MODE, &mut made)?;
+    }
+    make_dir(&parent.join("conf.d"), 0o755, &mut made)?;
     make_file(&main, &mut made)?;
     let overrides = Overrides { config: Some(main.clone()), state: overrides.state.clone() };
     let settings = load(&overrides).map_err(|problems| Refusal::usage(problems.to_string()))?;
@@ -47,11 +54,7 @@ pub(super) fn run(
         let mut text = String::new();
         made.made.iter().for_each(|path| text.push_str(&format!("made {path}\n")));
         made.kept.iter().for_each(|path| text.push_str(&format!("kept {path} as it is\n")));
-        let named = if overrides.main_file() == Path::new(crate::config::MAIN_FILE) {
-            String::new()
-        } else {
-            format!(" --config {}", main.display())
-        };
+        let named = named(&overrides);
         text.push_str(&format!(
             "next: write an app into it, then `groundcrew{named} config check` and `groundcrew{named} once`\n"
         ));
@@ -60,14 +63,45 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn note(path: &Path, made: &mut Made) {
-    let list = if path.exists() { &mut made.kept } else { &mut made.made };
-    list.push(path.display().to_string());
+/// The options that make another command look at the same places.
+fn named(overrides: &Overrides) -> String {
+    let mut named = String::new();
+    let main = overrides.main_file();
+    let config = (main != Path::new(crate::config::MAIN_FILE)).then_some(&main);
+    for (option, path) in [("config", config), ("state", overrides.state.as_ref())] {
+        if let Some(path) = path {
+            named.push_str(&format!(" --{option} {}", quoted(&path.display().to_string())));
+        }
+    }
+    named
 }
 
-fn make_dir(path: &Path, made: &mut Made) -> Result<(), Refusal> {
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || "/._-+:@%=,".contains(c);
+    if word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// Notes what becomes of a path, before it is made; once is enough.
+fn note(path: &Path, made: &mut Made) {
+    let name = path.display().to_string();
+    if made.made.contains(&name) || made.kept.contains(&name) {
+        return;
+    }
+    let list = if path.exists() { &mut made.kept } else { &mut made.made };
+    list.push(name);
+}
+
+fn make_dir(path: &Path, mode: u32, made: &mut Made) -> Result<(), Refusal> {
     note(path, made);
-    fs::create_dir_all(path)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(mode)
+        .create(path)
         .map_err(|error| Refusal::failed(format!("cannot make {}: {error}", path.display())))
 }
 
@@ -89,6 +123,33 @@ fn make_file(path: &Path, made: &mut Made) -> Result<(), Refusal> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_next_command_names_the_places_that_were_given() {
+        let path = |text: &str| Some(PathBuf::from(text));
+        let main = path(crate::config::MAIN_FILE);
+        for (config, state, options) in [
+            (main.clone(), None, ""),
+            (main, path("/srv/gc"), " --state /srv/gc"),
+            (path("/srv/a/groundcrew.toml"), None, " --config /srv/a/groundcrew.toml"),
+            (path("/a b/c.toml"), path("it's"), r" --config '/a b/c.toml' --state 'it'\''s'"),
+        ] {
+            assert_eq!(named(&Overrides { config, state }), options);
+        }
+    }
+
+    #[test]
+    fn the_state_is_not_for_everybody() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        for (state, etc) in [("a", "etc"), ("b", "b"), ("c/state", "c")] {
+            let (state, etc) = (dir.path().join(state), dir.path().join(etc));
+            let overrides = Overrides { config: None, state: Some(state.clone()) };
+            run(Some(&etc), &overrides, &Printer::new(true)).unwrap();
+            let mode = fs::metadata(&state).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, STATE_MODE, "{}", state.display());
+        }
+    }
 
     /// The template with its commented examples switched on is valid too.
     #[test]

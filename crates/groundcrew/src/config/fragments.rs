@@ -340,7 +340,7 @@ pub(crate) struct Health {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct Volume {
-    /// Absolute path.
+    /// Absolute path; made for the app's user, mode 0750, if it is missing before the first start.
     pub(crate) path: Option<String>,
 }
 

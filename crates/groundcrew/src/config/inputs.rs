@@ -121,10 +121,11 @@ impl Inputs {
         Ok(Self { files, root, merged })
     }
 
-    /// Where a key was written; the nearest table above it where the key itself is not.
+    /// Where a key was written; the nearest table above it where the key itself is not. No key at
+    /// all is the main file itself.
     pub(crate) fn origin(&self, key: &[&str]) -> Option<Origin> {
         let mut node = &self.root;
-        let mut found = None;
+        let mut found = key.is_empty().then(|| node.origin().clone());
         for part in key {
             let Node::Table(table, _) = node else { break };
             let Some(next) = table.get(*part) else { break };

@@ -179,7 +179,7 @@ fn every_problem_is_said_at_once_and_the_schema_is_asked_for() {
     let found = check("[apps.tiles]\n[apps.\"a b\"]\n");
     let keys: Vec<&str> = found.lines().filter(|line| !line.starts_with("  help")).collect();
     assert!(keys.len() >= 7, "{found}");
-    assert!(found.contains("`schema` is missing"), "{found}");
+    assert!(found.contains("main.toml:1:1: `schema` is missing"), "{found}");
     assert!(found.contains("\"a b\" cannot be a name"), "{found}");
 }
 
@@ -235,4 +235,25 @@ fn places_come_from_the_command_line_then_the_file() {
     assert_eq!((settings.state, settings.run), ("/srv/gc".into(), "/srv/gc-run".into()));
     let settings = load(&Overrides { config: main, state: Some("/tmp/s".into()) }).unwrap();
     assert_eq!((settings.state, settings.run), ("/tmp/s".into(), "/tmp/s/run".into()));
+}
+
+#[test]
+fn no_value_of_an_environment_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let env = |name: &str| {
+        format!("{name} = {{ env = {{ API_KEY = \"hunter2\", \"A.B\" = \"hunter2\" }} }}\n")
+    };
+    let text = format!(
+        "schema = 1\n[defaults]\n{}[apps.tiles]\n{APP}[apps.tiles.runtime.env]\nPLAIN = \"hunter2\"\n",
+        env("runtime")
+    );
+    let text = text.replace("runtime = { kind = \"process\" }\n", "runtime.kind = \"process\"\n");
+    write(dir.path(), "main.toml", &text);
+    let shown = show(&read(&dir.path().join("main.toml")).unwrap());
+    let set: Vec<&str> =
+        shown.iter().filter(|of| of.value == "(set)").map(|of| of.key.as_str()).collect();
+    for key in ["apps.tiles.runtime.env.PLAIN", "defaults.runtime.env.API_KEY"] {
+        assert!(set.contains(&key), "{key} is not in {set:?}");
+    }
+    assert!(!serde_json::to_string(&shown).unwrap().contains("hunter2"), "{shown:?}");
 }

@@ -65,6 +65,23 @@ pub(super) enum Error {
     TimedOut { name: String, timeout_ms: u64, said: String },
     #[error("release {version} has no command for its migration")]
     NoMigration { version: String },
+    #[error("cannot use the data directory {}", path.display())]
+    Volume {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot make the data directory {}", path.display())]
+    MakeVolume {
+        path: PathBuf,
+        #[source]
+        source: durable::Error,
+    },
+    #[error(
+        "the data directory {path} is gone; mount it or bring it back, or begin without data by \
+         `mkdir -p {path}` and give it to the app's user", path = path.display()
+    )]
+    VolumeGone { path: PathBuf },
     #[error("{name:?} is not a signal that stops an app")]
     Signal { name: String },
 }

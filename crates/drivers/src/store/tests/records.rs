@@ -326,6 +326,11 @@ fn documents_have_plain_names_whatever_a_version_is_called() {
     store.journal(&app).file(&post_mortem).unwrap();
     let names = crate::bundle::tests::names(&store.post_mortems());
     assert_eq!(names, ["undated_tiles__.._.._etc_passwd_v1_by-hand.md"]);
+    let mode = |path: &Path| {
+        std::os::unix::fs::PermissionsExt::mode(&fs::metadata(path).unwrap().permissions()) & 0o777
+    };
+    let dir = store.post_mortems();
+    assert_eq!((mode(&dir), mode(&dir.join(&names[0]))), (0o750, 0o640));
 }
 
 /// No kill shows a missing sync, so the settings themselves are looked at.
