@@ -95,12 +95,6 @@ impl<'a, 'w> Agent<'a, 'w> {
         &self.app
     }
 
-    /// Something happened that the store could not take yet: only this agent knows of it.
-    #[must_use]
-    pub fn has_unrecorded(&self) -> bool {
-        !self.unrecorded.is_empty()
-    }
-
     /// The answers of the latest round of gates.
     #[must_use]
     pub fn judged(&self) -> &[Answer] {

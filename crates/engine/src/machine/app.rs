@@ -350,7 +350,7 @@ impl App {
                 let answer = Answer::hold(
                     GateId::Source,
                     fault.text.clone(),
-                    "publish it again, whole and signed; it is not fetched until it changes",
+                    "publish it again, whole and signed, then `groundcrew unblock APP`",
                 );
                 waiting(offer, false, vec![answer], at.wall_ms)
             }

@@ -140,6 +140,9 @@ fn restore(
     let pairs = built.map_err(|fault| unbuilt(settings, app, &id, &fault))?;
     not_busy(app, world)?;
     let was_wanted = course.state.wanted_up;
+    // On record before anything moves, so that clean-up keeps what is replaced.
+    let restored = Event::RestoredByHand { txn: txn.clone(), snapshot: id.clone() };
+    record(policy, board, world, course, restored)?;
     record(policy, board, world, course, Event::Wanted { up: false })?;
     let exchanged = stop(app, world, course).and_then(|()| {
         let exchanged = world.ports().snapshots.exchange(&order, &pairs);

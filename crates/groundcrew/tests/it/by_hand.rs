@@ -63,6 +63,20 @@ fn a_snapshot_of_the_running_release_is_put_back_by_hand() {
     assert!(ran.out.contains("what was there is kept at /"), "{ran:?}");
     bench.until("it serves again", || bench.rows().is_some());
     assert_eq!(bench.rows(), Some(vec![1]));
+    let kept = ran
+        .out
+        .split("what was there is kept at ")
+        .nth(1)
+        .unwrap()
+        .lines()
+        .next()
+        .unwrap()
+        .to_owned();
+    bench.configure("gates = { min_age = \"0s\" }");
+    bench.run(&["config", "apply", "ledger", "--wait", "proven"]).ends(0);
+    assert!(std::path::Path::new(&kept).exists(), "a later update's clean-up removed {kept}");
+    let list = bench.run(&["snapshot", "list", "ledger", "--json"]).ends(0).json();
+    let id = list["snapshots"][0]["id"].as_str().unwrap().to_owned();
     let place = list["snapshots"][0]["places"][0].as_str().unwrap();
     let file = std::fs::read_dir(format!("{place}/data")).unwrap().flatten().next().unwrap();
     std::fs::File::create(file.path()).unwrap().set_len(7).unwrap();
