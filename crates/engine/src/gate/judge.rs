@@ -10,7 +10,7 @@ use crate::notes;
 use crate::noun::{Offer, Release, Via};
 use crate::policy::{Downgrades, Mode, Policy};
 use crate::ports::{Busy, External, Place};
-use crate::version::{Change, Version};
+use crate::version::{Change, Version, VersionForm};
 use crate::window::WindowState;
 
 /// Asks every gate of the round. Never empty.
@@ -181,7 +181,7 @@ fn downgrade(app: &App, policy: &Policy, offer: &Offer) -> Answer {
 fn data(policy: &Policy, facts: &GateFacts) -> Answer {
     let Some(current) = &facts.current else { return Answer::pass(GateId::Data) };
     let offer = &facts.offer;
-    if reads(policy, current, &offer.release) == Some(false) {
+    if reads(policy, current, &offer.release) == Some(Reads::No) {
         let floor = current.data_compatible_from.as_deref().unwrap_or("a newer one");
         let reason = format!(
             "{} cannot read the data of {}, which needs at least {floor}",
@@ -193,21 +193,60 @@ fn data(policy: &Policy, facts: &GateFacts) -> Answer {
         let reason = "it migrates data that no volume of the app holds: no way back for it";
         return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
     }
-    match (current.data_epoch, offer.release.data_epoch) {
-        (Some(from), Some(to)) if to < from => {
-            let reason = format!("data epoch {to} is older than {from}, which is in use");
-            Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then")
-        }
-        _ => Answer::pass(GateId::Data),
+    if let (Some(from), Some(to)) = (current.data_epoch, offer.release.data_epoch)
+        && to < from
+    {
+        let reason = format!("data epoch {to} is older than {from}, which is in use");
+        return Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then");
     }
+    irreversible(policy, current, offer).unwrap_or_else(|| Answer::pass(GateId::Data))
+}
+
+/// UPD-5: once such a release is proven, going back loses what was written since.
+fn irreversible(policy: &Policy, current: &Release, offer: &Offer) -> Option<Answer> {
+    let (old, new) = (&current.version, &offer.release.version);
+    let floor = offer.release.data_compatible_from.as_deref()?;
+    let reason = match reads(policy, &offer.release, current)? {
+        Reads::Yes => return None,
+        Reads::No => format!(
+            "{old} cannot read the data of {new}, which needs at least {floor}: once {new} is \
+             proven, the only way back is the data of before"
+        ),
+        Reads::Unknown => format!(
+            "{new} says that its data needs at least {floor:?}, and nobody can tell whether {old} \
+             reads it"
+        ),
+    };
+    Some(Answer::ask(GateId::Data, reason, approve_command(policy, offer)))
+}
+
+/// Whether a release can read what another one wrote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    Yes,
+    No,
+    /// The versions cannot be compared.
+    Unknown,
 }
 
 /// Whether `older` can read the data that `owner` wrote; `None` where nothing says so.
-fn reads(policy: &Policy, owner: &Release, older: &Release) -> Option<bool> {
+fn reads(policy: &Policy, owner: &Release, older: &Release) -> Option<Reads> {
     let floor = owner.data_compatible_from.as_deref()?;
-    let floor = Version::parse(floor, policy.version_form).ok()?;
-    let version = Version::parse(&older.version, policy.version_form).ok()?;
-    Some(version >= floor)
+    if floor == older.version {
+        return Some(Reads::Yes);
+    }
+    let read = |text: &str| Version::parse(text, policy.version_form).ok();
+    let comparable = policy.version_form != VersionForm::Opaque;
+    Some(match (read(floor), read(&older.version)) {
+        (Some(floor), Some(version)) if comparable => {
+            if version.published_order(&floor).is_ge() {
+                Reads::Yes
+            } else {
+                Reads::No
+            }
+        }
+        _ => Reads::Unknown,
+    })
 }
 
 /// GATE-3.
