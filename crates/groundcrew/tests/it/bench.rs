@@ -296,7 +296,7 @@ impl Drop for Bench {
 }
 
 /// Ends every keeper that a test left, whatever the state says.
-fn stop_all(runs: &Path) {
+pub(crate) fn stop_all(runs: &Path) {
     let stop = groundcrew_drivers::keeper::spec::Stop {
         signal: groundcrew_drivers::keeper::spec::Stop::default().signal,
         grace_ms: 2_000,
