@@ -21,7 +21,7 @@ usage: cargo xtask COMMAND
   check          format, lints, tests, documentation; dependency rules where cargo-deny is installed
   test           what CI runs: installs or names what is missing here, then everything
   demo [ARG…]    build groundcrew and play its demo; ARGs go to `groundcrew demo`
-  sim [ARG…]     run the simulator: --report, --seed N, --random N
+  sim [ARG…]     run the simulator: --report, --seed N, --random N, --only TEXT
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;

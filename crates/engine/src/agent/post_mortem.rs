@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::machine::{Back, Entry, Event, WayBack};
+use crate::machine::{Back, Entry, Event, Update, WayBack};
 use crate::noun::AppName;
 
 /// Lines of the candidate's output that are quoted.
@@ -46,6 +46,32 @@ pub(super) fn write(app: &AppName, back: &Back, timeline: &[Entry]) -> String {
         let name = answer.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         line(format!("- {:?}{name}", answer.gate));
     }
+    line("\n## Root cause\n\nTo be written.\n".to_owned());
+    line("## Which gate should have caught it\n\nTo be written.\n".to_owned());
+    line("## Prevention\n\nTo be written.".to_owned());
+    text
+}
+
+/// Writes the document of a rollback that a person ordered after the update had closed.
+#[must_use]
+pub(super) fn by_hand(app: &AppName, update: &Update, timeline: &[Entry]) -> String {
+    let plan = &update.plan;
+    let left = plan.from.as_ref().map_or("nothing", |from| &from.release.version);
+    let to = &plan.to.release;
+    let by = plan.offer.ordered.as_ref().map_or("a person", |ordered| &ordered.by);
+    let mut text = String::new();
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
+    line(format!("# {app}: {left} was left for {}\n", to.version));
+    line(format!("- Update: {}", plan.txn));
+    line(format!("- Release: {} ({})", to.digest, to.revision.as_deref().unwrap_or("no revision")));
+    line("- Cause: operator".to_owned());
+    line(format!("- Found: {by} went back"));
+    match &update.set_aside {
+        Some(place) => line(format!("- Data of before: {place}")),
+        None => line("- Data of before: it stayed in place".to_owned()),
+    }
+    line("\n## Timeline\n".to_owned());
+    timeline.iter().for_each(|entry| line(format!("- {} {}", when(entry), what(&entry.event))));
     line("\n## Root cause\n\nTo be written.\n".to_owned());
     line("## Which gate should have caught it\n\nTo be written.\n".to_owned());
     line("## Prevention\n\nTo be written.".to_owned());

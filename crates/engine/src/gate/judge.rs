@@ -5,9 +5,11 @@
 
 use super::facts::{GateFacts, NotesFact};
 use super::{Answer, GateId, Round, Verdict};
+use crate::data;
 use crate::machine::App;
 use crate::notes;
 use crate::noun::{Offer, Release, Via};
+use crate::plan::DataWork;
 use crate::policy::{Downgrades, Mode, Policy};
 use crate::ports::{Busy, External, Place};
 use crate::version::{Change, Version};
@@ -16,6 +18,9 @@ use crate::window::WindowState;
 /// Asks every gate of the round. Never empty.
 #[must_use]
 pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec<Answer> {
+    if facts.offer.ordered.is_some() {
+        return ordered(facts);
+    }
     let approved = app.approved.contains(&facts.offer.release.digest);
     let mut answers = match round {
         Round::Candidate => {
@@ -41,6 +46,15 @@ pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec
     if approved {
         answers.iter_mut().for_each(let_through);
     }
+    answers
+}
+
+/// UPD-25: of what a person orders only busy, other work, room and the way back are asked.
+fn ordered(facts: &GateFacts) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = facts.busy.as_ref().map(busy).into_iter().collect();
+    answers.push(other_work(facts));
+    answers.extend(room(facts));
+    answers.extend(way_back(facts));
     answers
 }
 
@@ -181,33 +195,53 @@ fn downgrade(app: &App, policy: &Policy, offer: &Offer) -> Answer {
 fn data(policy: &Policy, facts: &GateFacts) -> Answer {
     let Some(current) = &facts.current else { return Answer::pass(GateId::Data) };
     let offer = &facts.offer;
-    if reads(policy, current, &offer.release) == Some(false) {
-        let floor = current.data_compatible_from.as_deref().unwrap_or("a newer one");
-        let reason = format!(
-            "{} cannot read the data of {}, which needs at least {floor}",
-            offer.release.version, current.version
-        );
-        return Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then");
+    let form = policy.version_form;
+    if data::is_back(form, current, &offer.release) {
+        return data_back(policy, current, offer);
     }
     if policy.procedure.volumes.is_empty() && offer.release.migration.is_some() {
         let reason = "it migrates data that no volume of the app holds: no way back for it";
         return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
     }
+    if data::reads(form, &offer.release, current) == Some(false) {
+        let reason = data::one_way(form, current, &offer.release).unwrap_or_default();
+        let reason = format!("no way back without the data of now: {reason}");
+        return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
+    }
     match (current.data_epoch, offer.release.data_epoch) {
         (Some(from), Some(to)) if to < from => {
             let reason = format!("data epoch {to} is older than {from}, which is in use");
-            Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then")
+            Answer::hold(GateId::Data, reason, GO_BACK)
         }
         _ => Answer::pass(GateId::Data),
     }
 }
 
-/// Whether `older` can read the data that `owner` wrote; `None` where nothing says so.
-fn reads(policy: &Policy, owner: &Release, older: &Release) -> Option<bool> {
-    let floor = owner.data_compatible_from.as_deref()?;
-    let floor = Version::parse(floor, policy.version_form).ok()?;
-    let version = Version::parse(&older.version, policy.version_form).ok()?;
-    Some(version >= floor)
+/// The way out of a downgrade that the data does not allow.
+const GO_BACK: &str =
+    "`groundcrew rollback APP RELEASE --restore-data` brings back the data of then";
+
+/// An older release: it runs on the data as it is, or as the present one can make it.
+fn data_back(policy: &Policy, current: &Release, offer: &Offer) -> Answer {
+    let form = policy.version_form;
+    let cannot = data::reads(form, current, &offer.release) == Some(false)
+        || offer.release.data_epoch < current.data_epoch && offer.release.data_epoch.is_some();
+    let undoes = current.migration.as_ref().is_some_and(|migration| migration.reversible);
+    match data::one_way(form, &offer.release, current) {
+        Some(why) if cannot => Answer::hold(GateId::Data, why, GO_BACK),
+        None if cannot && !undoes => {
+            let reason = format!("{} reads older data than there is", offer.release.version);
+            Answer::hold(GateId::Data, reason, GO_BACK)
+        }
+        Some(why) => Answer::ask(GateId::Data, why, approve_command(policy, offer)),
+        None => match data::passage(form, Some(current), &offer.release).work {
+            DataWork::Down => {
+                let remark = format!("{} undoes its migration", current.version);
+                Answer::remark(GateId::Data, remark)
+            }
+            _ => Answer::pass(GateId::Data),
+        },
+    }
 }
 
 /// GATE-3.

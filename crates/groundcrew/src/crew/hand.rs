@@ -60,6 +60,7 @@ pub(crate) struct Hand {
 }
 
 /// Why an agent was left.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time and is moved once")]
 pub(super) enum Next {
     /// The thread is to end.
     End,
