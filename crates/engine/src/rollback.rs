@@ -1,4 +1,5 @@
-//! Going back by hand (UPD-25): which release, and what becomes of the data. Pure.
+//! Going back by hand (UPD-25): which release, and what becomes of the data; and running a release's
+//! migration by hand (UPD-5). Pure.
 //!
 //! While an update is open, going back is its own way back. After it closed, going back is an
 //! update of its own with an older release as its candidate: it takes a snapshot, proves, and has a
@@ -101,6 +102,14 @@ pub enum Refused {
         /// Why.
         why: String,
     },
+    /// The release has no such command.
+    #[error("{version} has no command {}: see [migrate] of its release.toml", if *down { "that undoes its migration" } else { "that migrates" })]
+    NoCommand {
+        /// The release.
+        version: String,
+        /// The one that undoes.
+        down: bool,
+    },
     /// There is no copy that belongs to the release.
     #[error(
         "there is no copy of the data of {version} that could come back; `groundcrew snapshot list {app}` lists what there is"
@@ -137,6 +146,43 @@ pub fn choose(app: &App, policy: &Policy, ask: &Ask<'_>, now_ms: i64) -> Result<
             order(policy, running, &target, ask, now_ms)
         }
     }
+}
+
+/// Orders the migration of the release that runs, or that it be undone: an update from the release
+/// to itself, with a snapshot and a way back like any other.
+///
+/// # Errors
+///
+/// It has no such command, or something is in the way.
+pub fn migrate(
+    app: &App,
+    policy: &Policy,
+    down: bool,
+    by: &str,
+    now_ms: i64,
+) -> Result<Offer, Refused> {
+    let name = &policy.app;
+    let Some(running) = &app.running else { return Err(Refused::Nothing(name.clone())) };
+    if !app.wanted_up {
+        return Err(Refused::Stopped(name.clone()));
+    }
+    if app.state.update().is_some() {
+        return Err(Refused::HandsOn { app: name.clone(), state: app.state.name() });
+    }
+    let release = &running.release;
+    if release.migration.as_ref().is_none_or(|migration| down && !migration.reversible) {
+        return Err(Refused::NoCommand { version: release.version.clone(), down });
+    }
+    let work = if down { DataWork::Down } else { DataWork::Up };
+    let ordered = Ordered { by: by.to_owned(), to: running.clone(), work };
+    Ok(Offer {
+        release: release.clone(),
+        config: running.config.clone(),
+        via: Via::Migration,
+        serial: None,
+        first_seen_ms: now_ms,
+        ordered: Some(Box::new(ordered)),
+    })
 }
 
 /// A release that can be gone back to.

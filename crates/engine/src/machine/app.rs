@@ -137,6 +137,7 @@ impl App {
             }
             Event::Pinned { to } => self.pin = Some(to.clone()),
             Event::Unpinned => self.pin = None,
+            Event::NotNow { .. } => {}
             Event::Paused => self.paused = true,
             Event::Unpaused => self.paused = false,
             Event::Wanted { up } => self.want(*up),
@@ -263,7 +264,9 @@ impl App {
                 self.running_txn = Some(back.update.plan.txn.clone());
             }
             (_, State::RollbackDecided(back))
-                if matches!(back.cause, Cause::Candidate | Cause::Operator) =>
+                if matches!(back.cause, Cause::Candidate | Cause::Operator)
+                    // The release ran well before somebody ran its command by hand.
+                    && back.update.plan.offer.via != Via::Migration =>
             {
                 let Back { update, why, .. } = back.clone();
                 let to = &update.plan.to;

@@ -289,6 +289,15 @@ pub enum Event {
     },
     /// The app follows its channel again.
     Unpinned,
+    /// What a person asked for was not done, because it was not the time.
+    NotNow {
+        /// Who asked.
+        by: String,
+        /// For what.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// A person stops all updates of this app.
     Paused,
     /// Updates go on.

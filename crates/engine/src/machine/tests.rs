@@ -146,6 +146,7 @@ fn plain_events() -> Vec<Event> {
         Event::Unblocked { by: reason() },
         Event::Pinned { to: reason() },
         Event::Unpinned,
+        Event::NotNow { by: reason(), what: reason(), reason: reason() },
         Event::Paused,
         Event::Unpaused,
         Event::Wanted { up: false },

@@ -115,6 +115,18 @@ fn upd_25_without_a_way_back_the_reason_is_said() {
     assert!(refused.contains("groundcrew start tiles"), "{refused}");
 }
 
+#[test]
+fn upd_5_a_migration_is_ordered_only_where_the_release_has_the_command() {
+    let order = |migrates, down| {
+        let app = history(&[installed("1.0.0", migrates)]);
+        migrate(&app, &policy(), down, "ann", 0).map(|offer| offer.ordered.unwrap().work)
+    };
+    assert_eq!(order(Some(true), false), Ok(DataWork::Up));
+    assert_eq!(order(Some(true), true), Ok(DataWork::Down));
+    assert!(matches!(order(Some(false), true), Err(Refused::NoCommand { down: true, .. })));
+    assert!(matches!(order(None, false), Err(Refused::NoCommand { down: false, .. })));
+}
+
 fn watching(migrates: Option<bool>) -> App {
     let mut app = history(&[installed("1.0.0", None), installed("1.1.0", migrates)]);
     let to = app.running.clone().unwrap();

@@ -12,6 +12,7 @@ mod logs;
 mod plan;
 pub(crate) mod print;
 mod reach;
+mod rollback;
 mod show;
 mod snapshot;
 mod tell;
@@ -86,6 +87,10 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Update(ask) => update::run(settings()?, &overrides, &ask, printer),
         Command::Status { app, expect } => {
             show::status(settings()?, &overrides, app.as_deref(), expect.as_deref(), printer)
+        }
+        Command::Rollback(ask) => rollback::run(settings()?, &overrides, &ask, printer),
+        Command::Migrate { app, down, yes } => {
+            rollback::migrate(settings()?, &overrides, &app, down, yes, printer)
         }
         Command::History { app, n } => {
             show::history(settings()?, &overrides, app.as_deref(), n, printer)

@@ -75,7 +75,7 @@ pub(super) enum Next {
 }
 
 impl Hand {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.app.policy.app.as_str()
     }
 
@@ -401,6 +401,14 @@ impl Hand {
                         return Some(Next::Rebuild);
                     }
                 }
+                Order::GoBack(ref back) => {
+                    let answer = self.go_back(agent, course, back);
+                    letter.answer(answer);
+                }
+                Order::Migrate { down, ref by } => {
+                    let answer = self.migrate(agent, course, down, by);
+                    letter.answer(answer);
+                }
                 _ => {
                     course.due = true;
                     let answer = orders::answer(self.name(), agent, &letter.order);
@@ -419,7 +427,7 @@ impl Hand {
     }
 
     /// The number of something that was asked for; the view says when it came to rest.
-    fn number(&self, course: &mut Course) -> u64 {
+    pub(super) fn number(&self, course: &mut Course) -> u64 {
         course.asked = course.asked.saturating_add(1);
         course.working = true;
         self.board.change(self.name(), |view| view.asked = course.asked);

@@ -15,6 +15,7 @@ mod by_hand;
 pub(crate) mod copies;
 mod course;
 mod eyes;
+mod going_back;
 mod hand;
 mod lock;
 mod neighbors;
@@ -285,6 +286,8 @@ impl Crew {
             Request::Stop { app } => self.order(&app, Order::Stop),
             Request::Restart { app } => self.order(&app, Order::Restart),
             Request::Restore { app, id } => self.order(&app, Order::Restore { id }),
+            Request::Rollback { app, back } => self.order(&app, Order::GoBack(back)),
+            Request::Migrate { app, down, by } => self.order(&app, Order::Migrate { down, by }),
             Request::Reload => self.reload(),
             Request::Shutdown => {
                 self.ending.end();
@@ -304,6 +307,7 @@ impl Crew {
             Done::Asked(pass) => Ok(Reply::Asked { pass, text: None }),
             Done::Starts(pass, text) => Ok(Reply::Asked { pass, text: Some(text) }),
             Done::Checked(check) => Ok(Reply::Checked { check }),
+            Done::GoesBack(way) => Ok(Reply::GoesBack { way }),
         }
     }
 
