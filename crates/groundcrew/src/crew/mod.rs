@@ -16,6 +16,7 @@ pub(crate) mod copies;
 mod course;
 mod eyes;
 mod hand;
+mod leftovers;
 mod lock;
 mod neighbors;
 mod notices;
@@ -91,6 +92,7 @@ impl Crew {
     ) -> Result<Arc<Self>, Refusal> {
         make_places(&settings)?;
         let lock = lock::take(&settings.state, role)?;
+        leftovers::sweep(&settings);
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
         let groups = Groups::new(&settings.run);
