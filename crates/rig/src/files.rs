@@ -1,11 +1,11 @@
 //! What may lie in a host's directories when nothing is under way, and everything else by name.
 //!
 //! ```text
-//! <state>/journal.db, -wal, -shm; agent.lock, busy.json, run/
+//! <state>/journal.db, -wal, -shm, .opening; agent.lock, busy.json, run/
 //! <state>/plans/                      empty: plan and ballast end with their update
 //! <state>/releases/<app>/<digest>/    what runs, last-good, one way back, the candidate at hand
 //! <state>/runs/<app>/place.json       and the newest runs
-//! <state>/snapshots/<app>/<id>.json   one for each snapshot beside the volumes
+//! <state>/snapshots/<app>/<id>.json   one for each snapshot beside the volumes, and .areas.json
 //! <state>/postmortems/                one file for each rollback
 //! <volume's parent>/.groundcrew/<app>/lock
 //!                        …/snapshots/<id>/    one way back, and the one that the failed data left
@@ -24,10 +24,11 @@ use crate::host::Places;
 use crate::subject::Subject;
 
 /// What stands in the state directory itself.
-const IN_STATE: [&str; 11] = [
+const IN_STATE: [&str; 12] = [
     "journal.db",
     "journal.db-wal",
     "journal.db-shm",
+    "journal.db.opening",
     "agent.lock",
     "busy.json",
     "run",
@@ -71,6 +72,7 @@ pub fn problems(places: &Places, subject: &dyn Subject) -> Vec<String> {
     only(&state.join("snapshots"), &[app], &mut problems);
     let rows: BTreeSet<String> = names(&state.join("snapshots").join(app))
         .into_iter()
+        .filter(|name| name != ".areas.json")
         .map(|name| name.strip_suffix(".json").map_or(name.clone(), str::to_owned))
         .collect();
     let mut areas: Vec<_> = subject

@@ -56,7 +56,7 @@ const BACK: [&str; 15] = [
 ];
 
 /// Between the question and the latest blow by time.
-const EARLIEST: Duration = Duration::from_millis(1);
+const EARLIEST: Duration = Duration::from_millis(30);
 const LATEST: Duration = Duration::from_secs(5);
 
 /// Between a phase and the blow.

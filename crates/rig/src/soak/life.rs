@@ -27,6 +27,9 @@ const REST_WITHIN: Duration = Duration::from_secs(90);
 /// Clean-up follows the last event; what is wrong after this long stays wrong.
 const CLEAN_WITHIN: Duration = Duration::from_secs(10);
 
+/// A candidate that waits for longer than this waits for a person or for a minute.
+const WAITS_FOR_GOOD: Duration = Duration::from_secs(3);
+
 /// Pause between two looks at a host that is not at rest.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
@@ -122,15 +125,7 @@ impl Life {
             self.prepare(Runner::Agent)?;
         }
         let begun = Instant::now();
-        let rested = self.rest(&candidate, recovery)?;
-        let mut problems = Vec::new();
-        if rested.is_none() {
-            problems.push(format!("it did not come to rest within {REST_WITHIN:?}"));
-        }
-        let mut new = false;
-        if let Some(view) = rested {
-            (problems, new) = self.judge(&candidate, &view)?;
-        }
+        let (problems, new) = self.judge(&candidate, recovery)?;
         let told = || format!("{candidate:?} by {runner:?}, {aim:?}, recovery {recovery:?}");
         let violation = (!problems.is_empty()).then(|| {
             let shown = [told(), format!("{:.1} s to rest", begun.elapsed().as_secs_f64())];
@@ -197,6 +192,7 @@ impl Life {
     /// Waits until nothing is under way and this candidate was dealt with; `None`: it never was.
     fn rest(&mut self, candidate: &Candidate, recovery: Runner) -> Result<Option<Value>> {
         let deadline = Instant::now() + REST_WITHIN;
+        let mut waits_since = None;
         while Instant::now() < deadline {
             if recovery != Runner::Agent && self.host.agent_ended()?.is_none() {
                 if self.host.agent_pid().is_none() {
@@ -206,8 +202,16 @@ impl Life {
                 continue;
             }
             let view = self.host.view(self.subject.name());
-            if let Some(view) = view.ok().filter(|view| is_at_rest(view, candidate)) {
-                return Ok(Some(view));
+            match view.as_ref().map_or(Rest::No, |view| is_at_rest(view, candidate)) {
+                Rest::Yes => return view.map(Some),
+                Rest::Waits => {
+                    // A gate that an app on its way up keeps shut opens by itself.
+                    let since = *waits_since.get_or_insert_with(Instant::now);
+                    if since.elapsed() >= WAITS_FOR_GOOD {
+                        return view.map(Some);
+                    }
+                }
+                Rest::No => waits_since = None,
             }
             if recovery != Runner::Agent {
                 self.start(Runner::Once)?;
@@ -217,11 +221,19 @@ impl Life {
         Ok(None)
     }
 
-    /// What is wrong for longer than clean-up takes, and whether the candidate runs.
-    fn judge(&mut self, candidate: &Candidate, view: &Value) -> Result<(Vec<String>, bool)> {
-        let deadline = Instant::now() + CLEAN_WITHIN;
+    /// What is wrong at rest, for longer than clean-up takes, and whether the candidate runs.
+    fn judge(&mut self, candidate: &Candidate, recovery: Runner) -> Result<(Vec<String>, bool)> {
+        let deadline = Instant::now() + REST_WITHIN + CLEAN_WITHIN;
+        let mut at_rest = None;
         loop {
-            let (problems, set_aside) = self.look(candidate, view)?;
+            let Some(view) = self.rest(candidate, recovery)? else {
+                return Ok((
+                    vec![format!("it did not come to rest within {REST_WITHIN:?}")],
+                    false,
+                ));
+            };
+            let deadline = deadline.min(*at_rest.get_or_insert(Instant::now()) + CLEAN_WITHIN);
+            let (problems, set_aside) = self.look(candidate, &view)?;
             if problems.is_empty() || Instant::now() >= deadline {
                 let version = self.subject.version();
                 let new = version.as_ref() == Some(&candidate.version);
@@ -297,13 +309,28 @@ fn is_known_bad(view: &Value, candidate: &Candidate) -> bool {
     list.into_iter().flatten().any(|bad| text(bad, "/version") == Some(&candidate.version))
 }
 
-/// Nothing is under way, and the candidate is proven, known-bad, or waits.
-fn is_at_rest(view: &Value, candidate: &Candidate) -> bool {
+/// Whether a host is at rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rest {
+    /// Something is under way, or is about to be.
+    No,
+    /// Nothing is, but the candidate waits, perhaps not for long.
+    Waits,
+    /// Nothing is, and the candidate is proven or known-bad.
+    Yes,
+}
+
+fn is_at_rest(view: &Value, candidate: &Candidate) -> Rest {
     let is = |pointer: &str| text(view, pointer) == Some(&candidate.version);
-    let waits =
-        matches!(text(view, "/state"), Some("held" | "deferred")) && is("/candidate/version");
-    let calm = matches!(text(view, "/state"), Some("idle" | "held" | "deferred"));
+    let state = text(view, "/state");
     let is_open = view.get("update").is_some_and(|update| !update.is_null());
-    let proven = is("/running/version") && is("/last_good/version");
-    calm && !is_open && (waits || proven || is_known_bad(view, candidate))
+    let is_up = view.get("up").and_then(Value::as_bool) == Some(true);
+    let waits = matches!(state, Some("held" | "deferred"));
+    if is_open || !is_up || !(waits || state == Some("idle")) {
+        return Rest::No;
+    }
+    if is_known_bad(view, candidate) || is("/running/version") && is("/last_good/version") {
+        return Rest::Yes;
+    }
+    if waits && is("/candidate/version") { Rest::Waits } else { Rest::No }
 }
