@@ -17,10 +17,14 @@ use groundcrew_rig::Result;
 use groundcrew_rig::soak::{self, Blows, Options};
 
 const USAGE: &str = "\
-usage: groundcrew-rig soak --program PATH (--kills N | --power-cuts N) [--app ledger] [--seed S] [--json]";
+usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger] [--seed S] [--json]
+                       [--program PATH]   groundcrew, the one beside this program by default";
 
 /// Says to the process inside the namespaces where its directory is.
 const INSIDE_ENV: &str = "GROUNDCREW_RIG_INSIDE";
+
+/// The program under test.
+const PROGRAM: &str = "groundcrew";
 
 const EXIT_USAGE: u8 = 2;
 
@@ -93,7 +97,12 @@ fn options(words: &[String], dir: PathBuf) -> Result<Options> {
         Some(seed) => seed.parse().context(USAGE)?,
         None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
-    let program = PathBuf::from(value("--program").context(USAGE)?);
+    let program = match value("--program") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            std::env::current_exe().context("cannot find this program")?.with_file_name(PROGRAM)
+        }
+    };
     let program = program.canonicalize().context("cannot find the program under test")?;
     let app = value("--app").unwrap_or("ledger").to_owned();
     Ok(Options { program, app, blows, count, seed, dir })
