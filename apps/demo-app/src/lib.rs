@@ -30,7 +30,9 @@
 //! | 1.2.0 | 3 | its migration loses every third row; then its own check fails: health says `failing` |
 //! | 2.0.0 | 4 | good, major; migrates from every older format: checksums chained |
 //!
-//! `LEDGER_FAULT_AFTER_MS` replaces the 2 s and the 20 s.
+//! `LEDGER_FAULT_AFTER_MS` replaces the 2 s and the 20 s; `--as NAME` lets a release of the table call
+//! itself by another version, so that there may be as many releases as a test wants.
+//! Every answer says in the header `server` which version gave it.
 //!
 //! Invariants, each with the test that holds it:
 //! - an answered `POST` survives `kill -9`: `kill_during_appends_loses_no_acknowledged_row`;

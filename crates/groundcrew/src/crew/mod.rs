@@ -17,6 +17,7 @@ mod course;
 mod eyes;
 mod going_back;
 mod hand;
+mod leftovers;
 mod lock;
 mod neighbors;
 mod notices;
@@ -92,6 +93,7 @@ impl Crew {
     ) -> Result<Arc<Self>, Refusal> {
         make_places(&settings)?;
         let lock = lock::take(&settings.state, role)?;
+        leftovers::sweep(&settings);
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
         let groups = Groups::new(&settings.run);
