@@ -45,13 +45,12 @@ pub fn is_back(form: VersionForm, from: &Release, to: &Release) -> bool {
 /// Why `older` could not run on data that `newer` had in its hands; `None` where nothing says so.
 #[must_use]
 pub fn one_way(form: VersionForm, older: &Release, newer: &Release) -> Option<String> {
-    let (old, new) = (&older.version, &newer.version);
+    let new = &newer.version;
     if newer.migration.as_ref().is_some_and(|migration| !migration.reversible) {
         return Some(format!("{new} migrates the data and cannot undo it"));
     }
-    if reads(form, newer, older) == Some(false) {
-        let floor = newer.data_compatible_from.as_deref().unwrap_or("a newer one");
-        return Some(format!("{old} cannot read the data of {new}, which needs at least {floor}"));
+    if let Some(why) = unreadable(form, newer, older) {
+        return Some(why);
     }
     match (older.data_epoch, newer.data_epoch) {
         (Some(before), Some(after)) if before < after && newer.migration.is_none() => {
@@ -61,13 +60,29 @@ pub fn one_way(form: VersionForm, older: &Release, newer: &Release) -> Option<St
     }
 }
 
-/// Whether `older` can read the data that `owner` wrote; `None` where nothing says so.
+/// Why `older` cannot, or may not, read what `owner` wrote, as `owner` declares it.
 #[must_use]
-pub fn reads(form: VersionForm, owner: &Release, older: &Release) -> Option<bool> {
+pub fn unreadable(form: VersionForm, owner: &Release, older: &Release) -> Option<String> {
     let floor = owner.data_compatible_from.as_deref()?;
-    let floor = Version::parse(floor, form).ok()?;
-    let version = Version::parse(&older.version, form).ok()?;
-    Some(version >= floor)
+    let (old, new) = (&older.version, &owner.version);
+    if floor == old {
+        return None;
+    }
+    let read = |text: &str| Version::parse(text, form).ok();
+    let comparable = form != VersionForm::Opaque;
+    match (read(floor), read(old)) {
+        (Some(floor), Some(version)) if comparable => {
+            let reads = version.published_order(&floor).is_ge();
+            let floor = floor.as_str();
+            (!reads).then(|| {
+                format!("{old} cannot read the data of {new}, which needs at least {floor}")
+            })
+        }
+        _ => Some(format!(
+            "{new} says that its data needs at least {floor:?}, and nobody can tell whether {old} \
+             reads it"
+        )),
+    }
 }
 
 #[cfg(test)]

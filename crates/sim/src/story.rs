@@ -368,6 +368,8 @@ fn meddlers(offer: &Offer) -> Vec<Story> {
         stories.push(of(&format!("the app dies at {on}")).on(on, Do::KillTheApp));
     }
     stories.push(of("its volume is deleted").on("disproved", Do::DeleteVolume));
+    let ill = Do::Fail("hook close", 9, Fault::host("it answers no more"));
+    stories.push(of("an ill candidate cannot keep users out").on("disproved", ill));
     let mut own_restarts = of("the engine restarts what is down");
     own_restarts.self_starting = true;
     stories.push(own_restarts);

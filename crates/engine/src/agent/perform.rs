@@ -285,12 +285,19 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
     }
 }
 
+/// Keeps users out of a candidate that serves, then stops it. A candidate that is ill may not be
+/// able to run its own hook: after one try, which is on record, it is stopped all the same.
 fn rb_stop(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
     stage.ports.host.announce(true)?;
     let plan = &back.update.plan;
     let close = plan.to.procedure.traffic.close.as_ref();
-    if close.is_some() && stage.ports.runtime.observe()?.running.is_some() {
-        hook(&plan.to, &plan.txn, close, stage)?;
+    if close.is_some() && back.attempts == 0 {
+        let seen = stage.ports.runtime.observe()?;
+        // A migration that an agent left behind runs too, and serves nobody.
+        let served = seen.latest.is_some_and(|latest| latest.digest == plan.to.release.digest);
+        if seen.running.is_some() && served {
+            hook(&plan.to, &plan.txn, close, stage)?;
+        }
     }
     let order = StopOrder { installed: Some(&plan.to), txn: &plan.txn };
     let report = stage.ports.runtime.stop(&order)?;

@@ -203,17 +203,21 @@ fn data(policy: &Policy, facts: &GateFacts) -> Answer {
         let reason = "it migrates data that no volume of the app holds: no way back for it";
         return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
     }
-    if data::reads(form, &offer.release, current) == Some(false) {
-        let reason = data::one_way(form, current, &offer.release).unwrap_or_default();
-        let reason = format!("no way back without the data of now: {reason}");
-        return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
+    if let (Some(from), Some(to)) = (current.data_epoch, offer.release.data_epoch)
+        && to < from
+    {
+        let reason = format!("data epoch {to} is older than {from}, which is in use");
+        return Answer::hold(GateId::Data, reason, GO_BACK);
     }
-    match (current.data_epoch, offer.release.data_epoch) {
-        (Some(from), Some(to)) if to < from => {
-            let reason = format!("data epoch {to} is older than {from}, which is in use");
-            Answer::hold(GateId::Data, reason, GO_BACK)
+    // Once such a release is proven, going back loses what was written since.
+    match data::unreadable(form, &offer.release, current) {
+        Some(why) => {
+            let new = &offer.release.version;
+            let reason =
+                format!("{why}: once {new} is proven, the only way back is the data of before");
+            Answer::ask(GateId::Data, reason, approve_command(policy, offer))
         }
-        _ => Answer::pass(GateId::Data),
+        None => Answer::pass(GateId::Data),
     }
 }
 
@@ -223,24 +227,24 @@ const GO_BACK: &str =
 
 /// An older release: it runs on the data as it is, or as the present one can make it.
 fn data_back(policy: &Policy, current: &Release, offer: &Offer) -> Answer {
-    let form = policy.version_form;
-    let cannot = data::reads(form, current, &offer.release) == Some(false)
-        || offer.release.data_epoch < current.data_epoch && offer.release.data_epoch.is_some();
-    let undoes = current.migration.as_ref().is_some_and(|migration| migration.reversible);
-    match data::one_way(form, &offer.release, current) {
-        Some(why) if cannot => Answer::hold(GateId::Data, why, GO_BACK),
-        None if cannot && !undoes => {
-            let reason = format!("{} reads older data than there is", offer.release.version);
+    let (form, older) = (policy.version_form, &offer.release);
+    if let Some(why) = data::unreadable(form, current, older) {
+        return Answer::hold(GateId::Data, why, GO_BACK);
+    }
+    let work = data::passage(form, Some(current), older).work;
+    match (data::one_way(form, older, current), work) {
+        (None, DataWork::Down) => {
+            Answer::remark(GateId::Data, format!("{} undoes its migration", current.version))
+        }
+        (None, _) if older.data_epoch.is_some() && older.data_epoch < current.data_epoch => {
+            let reason = format!("{} reads older data than there is", older.version);
             Answer::hold(GateId::Data, reason, GO_BACK)
         }
-        Some(why) => Answer::ask(GateId::Data, why, approve_command(policy, offer)),
-        None => match data::passage(form, Some(current), &offer.release).work {
-            DataWork::Down => {
-                let remark = format!("{} undoes its migration", current.version);
-                Answer::remark(GateId::Data, remark)
-            }
-            _ => Answer::pass(GateId::Data),
-        },
+        (None, _) => Answer::pass(GateId::Data),
+        (Some(why), _) if older.data_epoch.is_some() && older.data_epoch < current.data_epoch => {
+            Answer::hold(GateId::Data, why, GO_BACK)
+        }
+        (Some(why), _) => Answer::ask(GateId::Data, why, approve_command(policy, offer)),
     }
 }
 

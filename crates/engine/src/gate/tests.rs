@@ -310,6 +310,30 @@ fn upd_18_data_that_could_not_be_read_again_holds() {
     check(&external, &["Data: ask"]);
 }
 
+/// UPD-5: what the running release could not read again is a person's decision.
+#[test]
+fn upd_5_data_that_the_running_release_cannot_read_asks_a_person() {
+    let plain = VersionForm::Plain;
+    let cases = [
+        (plain, "1.2.0", "1.0.0", &[][..]),
+        (plain, "1.2.0", "1.2.0", &[]),
+        (plain, "1.2.0", "v1.2.0", &[]),
+        (plain, "1.2.0", "1.2.1", &["Data: ask"]),
+        (plain, "1.2.0", "1.3.0", &["Data: ask"]),
+        (plain, "1.2.0", "spring", &["Data: ask"]),
+        (VersionForm::Opaque, "1.2.0", "1.2.0", &[]),
+        (VersionForm::Opaque, "1.2.0", "1.0.0", &["Data: ask"]),
+    ];
+    for (form, running, floor, wanted) in cases {
+        let asked = question(running, "1.3.0").with(|ask| {
+            ask.policy.version_form = form;
+            ask.facts.offer.release.data_compatible_from = Some(floor.to_owned());
+        });
+        check(&asked, wanted);
+        check(&asked.with(|ask| ask.app.approved.push("sha256:1.3.0".into())), &[]);
+    }
+}
+
 #[test]
 fn upd_21_a_release_must_be_old_enough() {
     let young = question("1.0.0", "1.0.1").with(|ask| ask.policy.min_age_ms = 86_400_000);

@@ -224,6 +224,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Make, check and publish release bundles.
+    Bundle {
+        /// What to do.
+        #[command(subcommand)]
+        command: BundleCommand,
+    },
     /// Ask the agent whether it answers: 0 it does, 1 it does not, 64 usage.
     Healthcheck,
     /// Show what groundcrew does, on this machine, in about a minute.
@@ -282,6 +288,38 @@ pub(crate) enum SnapshotCommand {
         app: String,
         /// Which.
         id: String,
+    },
+}
+
+/// What to do with bundles.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Put the digests of its files and notes into a bundle's `release.toml`.
+    Seal {
+        /// The bundle's directory.
+        dir: PathBuf,
+    },
+    /// Check a bundle as a host would that fetches it.
+    Verify {
+        /// The bundle: a directory or a `.tar.zst`.
+        path: PathBuf,
+        /// It has to be signed with this public key.
+        #[arg(long, value_name = "FILE")]
+        minisign_key: Option<PathBuf>,
+    },
+    /// Bring a bundle into a source directory and point a channel at it.
+    Publish {
+        /// The bundle: a directory or a `.tar.zst`.
+        path: PathBuf,
+        /// The source directory, which holds `<app>/<version>`.
+        #[arg(long, value_name = "ROOT")]
+        to: PathBuf,
+        /// The channel that shall point at it.
+        #[arg(long, default_value = "stable", value_name = "NAME")]
+        channel: String,
+        /// The channel's serial; by default the next one, if it has one.
+        #[arg(long, value_name = "N")]
+        serial: Option<u64>,
     },
 }
 

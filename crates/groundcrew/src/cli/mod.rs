@@ -4,6 +4,7 @@
 //! one runs; else it takes the agent's lock and does it itself. Exit codes are [`Exit`].
 
 mod args;
+mod bundle;
 mod config;
 mod demo;
 mod follow;
@@ -97,6 +98,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         }
         Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
+        Command::Bundle { command } => bundle::run(command, printer),
         Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

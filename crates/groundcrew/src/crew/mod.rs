@@ -19,6 +19,7 @@ mod going_back;
 mod hand;
 mod leftovers;
 mod lock;
+mod looking;
 mod neighbors;
 mod notices;
 pub(crate) mod order;
@@ -48,7 +49,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{is_up, make_places, output};
+pub(crate) use world::{STATE_MODE, is_up, make_places, output};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;

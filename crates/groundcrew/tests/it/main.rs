@@ -7,6 +7,7 @@
 
 mod agent;
 mod bench;
+mod bundle;
 mod by_hand;
 mod codes;
 mod gates;

@@ -156,9 +156,11 @@ fn hook(world: &mut World, command: &[String]) -> Result<(), Fault> {
         return Err(fault);
     }
     let word = command.first().map(String::as_str);
-    if word == Some("open")
-        && let Some(fault) = world.failure("hook open")
-    {
+    let one = match word {
+        Some("open") => "hook open",
+        _ => "hook close",
+    };
+    if let Some(fault) = world.failure(one) {
         return Err(fault);
     }
     match word {
