@@ -1,4 +1,4 @@
-//! The command line, read by hand: two words, four flags.
+//! The command line, read by hand: three words, five flags.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use crate::release::{Behavior, RELEASES, behavior};
 pub enum UsageError {
     /// A word that means nothing here.
     #[error(
-        "unknown argument {word:?}; known: [migrate | check] --release V --as V --data DIR --port N"
+        "unknown argument {word:?}; known: [migrate | undo | check] --release V --as V --data DIR --port N"
     )]
     Unknown {
         /// The word.
@@ -58,6 +58,8 @@ pub(crate) enum Command {
     },
     /// Bring the file into the release's format.
     Migrate,
+    /// Bring the file back into the format before the release's.
+    Undo,
     /// Say whether the file is well-formed for the release.
     Check,
 }
@@ -85,6 +87,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Us
             Some("--port") => (&mut port, "--port"),
             Some("migrate") if command.is_none() => {
                 command = Some(Command::Migrate);
+                continue;
+            }
+            Some("undo") if command.is_none() => {
+                command = Some(Command::Undo);
                 continue;
             }
             Some("check") if command.is_none() => {

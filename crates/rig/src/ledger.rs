@@ -30,6 +30,13 @@ const MIGRATE: &str = r#"#!/bin/sh
 exec "$LEDGER" demo-app migrate --release "$3" --as "$1" --data "$2"
 "#;
 
+const UNDO: &str = r#"#!/bin/sh
+exec "$LEDGER" demo-app undo --release "$3" --as "$1" --data "$2"
+"#;
+
+/// The release that can undo its migration.
+pub const REVERSIBLE: &str = "1.1.0";
+
 /// Notes that ask nothing of a person.
 pub const CALM_NOTES: &str = "## Changes\n\nNothing for a person to do.\n";
 
@@ -100,7 +107,7 @@ impl Ledger {
         release.revision = Some(format!("{version}0123456789abcdef"));
         release.migrate = Some(Migrate {
             up: words("bin/migrate"),
-            down: None,
+            down: (version == REVERSIBLE).then(|| words("bin/undo")),
             timeout: Duration::from_secs(30),
         });
         let program = |path, text: &'static str| FileToWrite {
@@ -108,7 +115,11 @@ impl Ledger {
             content: Content::Bytes(text.as_bytes()),
             executable: true,
         };
-        let files = [program("bin/serve", SERVE), program("bin/migrate", MIGRATE)];
+        let files = [
+            program("bin/serve", SERVE),
+            program("bin/migrate", MIGRATE),
+            program("bin/undo", UNDO),
+        ];
         let notes = [NoteFile { version: version.to_owned(), bytes: notes.as_bytes().to_vec() }];
         Ok(bundle::write(&dir, &release, &files, &notes)?)
     }

@@ -11,4 +11,5 @@ mod bundle;
 mod by_hand;
 mod codes;
 mod gates;
+mod rollback;
 mod update;
