@@ -14,5 +14,6 @@ pub mod noun;
 pub mod plan;
 pub mod policy;
 pub mod ports;
+pub mod post_mortem;
 pub mod version;
 pub mod window;

@@ -187,6 +187,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: SnapshotCommand,
     },
+    /// Look at the post-mortems that rollbacks opened, and close them.
+    Postmortem {
+        /// What to do.
+        #[command(subcommand)]
+        command: PostmortemCommand,
+    },
     /// Ask the agent whether it answers: 0 it does, 1 it does not, 64 usage.
     Healthcheck,
     /// Show what groundcrew does, on this machine, in about a minute.
@@ -245,6 +251,35 @@ pub(crate) enum SnapshotCommand {
         app: String,
         /// Which.
         id: String,
+    },
+}
+
+/// What to do with post-mortems.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PostmortemCommand {
+    /// List them, open ones first.
+    List {
+        /// Of one app; all by default.
+        app: Option<String>,
+    },
+    /// Print one.
+    Show {
+        /// Its name, as listed, or an app that has only one open.
+        name: String,
+    },
+    /// Close one whose sections are written.
+    Close {
+        /// Its name, as listed, or an app that has only one open.
+        name: String,
+        /// Who closes it; the user by default.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// The root cause; it goes into its section.
+        #[arg(long, value_name = "TEXT")]
+        cause: Option<String>,
+        /// Although sections are not written; the file will say so.
+        #[arg(long)]
+        as_is: bool,
     },
 }
 

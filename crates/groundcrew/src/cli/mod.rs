@@ -10,6 +10,7 @@ mod follow;
 mod init;
 mod logs;
 mod plan;
+mod postmortem;
 pub(crate) mod print;
 mod reach;
 mod show;
@@ -92,6 +93,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         }
         Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
+        Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
         Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {
             let mut script = Vec::new();

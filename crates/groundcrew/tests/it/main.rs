@@ -10,4 +10,5 @@ mod bench;
 mod by_hand;
 mod codes;
 mod gates;
+mod postmortem;
 mod update;
