@@ -15,7 +15,7 @@ use serde_json::Value;
 
 /// How long a level is waited for.
 const DEADLINE: Duration = Duration::from_secs(60);
-const BINARY: &str = env!("CARGO_BIN_EXE_groundcrew");
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_groundcrew");
 
 /// The release's program: the demo app that is linked into the binary under test. A test may put a
 /// script beside the volume that runs before each start.

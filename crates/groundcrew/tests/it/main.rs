@@ -11,4 +11,5 @@ mod by_hand;
 mod codes;
 mod gates;
 mod postmortem;
+mod shell;
 mod update;
