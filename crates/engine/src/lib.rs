@@ -15,6 +15,7 @@ pub mod noun;
 pub mod plan;
 pub mod policy;
 pub mod ports;
+pub mod post_mortem;
 pub mod rollback;
 pub mod version;
 pub mod window;

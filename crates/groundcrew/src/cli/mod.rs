@@ -5,12 +5,15 @@
 
 mod args;
 mod bundle;
+pub(crate) mod complete;
 mod config;
 mod demo;
 mod follow;
 mod init;
 mod logs;
+pub(crate) mod man;
 mod plan;
+mod postmortem;
 pub(crate) mod print;
 mod reach;
 mod rollback;
@@ -21,7 +24,7 @@ mod update;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use crate::agent;
 use crate::config::{Overrides, Settings};
@@ -31,6 +34,9 @@ use print::Printer;
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -99,11 +105,11 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Bundle { command } => bundle::run(command, printer),
+        Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
+        Command::Man { dir } => man::run(dir.as_deref()),
         Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "groundcrew", &mut script);
-            print::data(&String::from_utf8_lossy(&script));
+            print::data(&String::from_utf8_lossy(&complete::script(&shell)?));
             Ok(Exit::Done)
         }
         command => {

@@ -49,7 +49,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{STATE_MODE, is_up, make_places, output};
+pub(crate) use world::{STATE_MODE, is_up, make_places, output, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -177,6 +177,28 @@ impl Crew {
         self.take_up();
         let text = "the journal is believed again; what runs is adopted".to_owned();
         Ok(Reply::Done { text })
+    }
+
+    /// Whether what all apps share turns: the journal, the board, the list of threads. Does not return
+    /// while one of them does not.
+    ///
+    /// A thread in a step is not judged: a migration may take hours, a dead network mount for ever, and
+    /// one slow app is no reason to restart the agent of all.
+    ///
+    /// # Errors
+    ///
+    /// An app's thread is gone.
+    pub(crate) fn pulse(&self) -> Result<(), String> {
+        // A journal that cannot be read is told as trouble; it answers all the same.
+        drop(self.store.observing());
+        drop(self.board.all());
+        let hands = locked(&self.hands);
+        match hands.iter().find(|(_, reached)| reached.thread.is_finished()) {
+            Some((app, _)) if !self.ending.is_ending() => {
+                Err(format!("the thread of {app} is gone"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The present settings.

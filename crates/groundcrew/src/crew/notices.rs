@@ -20,6 +20,7 @@ use super::{Store, world};
 use crate::cli::print::talk;
 use crate::config::Settings;
 use crate::exit::Refusal;
+use crate::post_mortems;
 
 /// The name under which groundcrew itself looks at the host.
 const OURSELVES: &str = "groundcrew";
@@ -27,6 +28,8 @@ const OURSELVES: &str = "groundcrew";
 const BATCH: u32 = 20;
 /// Pause between two looks at the queue when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Pause between two looks for post-mortems that are overdue.
+const OVERDUE_EVERY: Duration = Duration::from_secs(600);
 /// Most goes of [`BATCH`] at the end of a pass.
 const FLUSH_MAX: u32 = 10;
 /// Deliveries remembered within one process.
@@ -74,6 +77,7 @@ pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
     let started = std::thread::Builder::new().name("notices".to_owned()).spawn(move || {
         let mut sent = BTreeSet::new();
         let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
+        queue_overdue(&settings, &store);
         for _ in 0..FLUSH_MAX {
             let due = store.due(BATCH).unwrap_or_default();
             if due.is_empty() || is_silent(&settings, host.as_mut()) {
@@ -97,7 +101,12 @@ pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
 fn tell(settings: &Settings, store: &Store, bell: &Bell) {
     let mut sent: BTreeSet<(String, String)> = BTreeSet::new();
     let mut host = world::host(settings, &AppName(OURSELVES.to_owned()));
+    let mut looked: Option<Instant> = None;
     loop {
+        if looked.is_none_or(|looked| looked.elapsed() >= OVERDUE_EVERY) {
+            queue_overdue(settings, store);
+            looked = Some(Instant::now());
+        }
         if !is_silent(settings, host.as_mut()) {
             // A queue that cannot be read is read again; the app's own thread says what is wrong.
             for queued in store.due(BATCH).unwrap_or_default() {
@@ -106,6 +115,19 @@ fn tell(settings: &Settings, store: &Store, bell: &Bell) {
         }
         if bell.wait(LOOK_EVERY) == Woken::Shutdown {
             return;
+        }
+    }
+}
+
+/// Alerts about each post-mortem that is overdue, once: its key is queued once. What cannot be read
+/// or recorded now is looked at again.
+fn queue_overdue(settings: &Settings, store: &Store) {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let open = post_mortems::open(&settings.state, now_ms).unwrap_or_default();
+    for one in open.iter().filter(|one| one.overdue) {
+        let app = one.app.as_deref().unwrap_or(OURSELVES);
+        if let Err(why) = store.queue(app, &post_mortems::overdue(one)) {
+            talk(&format!("groundcrew: cannot alert about {}: {why}", one.path));
         }
     }
 }

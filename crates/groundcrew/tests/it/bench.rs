@@ -10,6 +10,8 @@ use groundcrew_rig::subject::Subject as _;
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_groundcrew");
+
 /// A host in a directory.
 pub(crate) struct Bench {
     host: Host,
@@ -27,7 +29,7 @@ impl Bench {
 
     /// The same with state and data at places of their own.
     pub(crate) fn at(dir: tempfile::TempDir, places: Places) -> Self {
-        let host = Host::new(env!("CARGO_BIN_EXE_groundcrew").as_ref(), places).unwrap();
+        let host = Host::new(BINARY.as_ref(), places).unwrap();
         let ledger = Ledger::new(host.program(), host.places().data.join("data")).unwrap();
         let bench = Self { host, ledger, _dir: dir };
         fs::create_dir_all(bench.path("releases/ledger")).unwrap();

@@ -11,5 +11,7 @@ mod bundle;
 mod by_hand;
 mod codes;
 mod gates;
+mod postmortem;
 mod rollback;
+mod shell;
 mod update;
