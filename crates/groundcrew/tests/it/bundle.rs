@@ -223,7 +223,7 @@ fn a_host_runs_what_was_sealed_and_published() {
     let desk = Desk::new();
     let without = |line: &&str| !line.contains("content =");
     let text: Vec<&str> = text.lines().filter(without).collect();
-    for program in ["bin/serve", "bin/ledger"] {
+    for program in ["bin/serve", "bin/migrate", "bin/undo"] {
         let to = desk.dir.path().join("b/files").join(program);
         fs::copy(made.join("files").join(program), to).unwrap();
     }
