@@ -32,6 +32,9 @@
 //! The app itself is started through a second run of our own binary (`shim.rs`), which sets limits
 //! and user on itself and then becomes the app, so nothing has to run between fork and exec.
 //!
+//! Where systemd is the init and we are root, each keeper has a systemd scope of its own
+//! (`scope.rs`), so that it does not share the fate of whoever started it.
+//!
 //! Invariants, each with its test in `tests/keeper`: a second start never makes a second copy; no
 //! descendant survives a stop, not even one that left the session; `exit.json` is complete or absent
 //! at any kill; the output's size is bounded.
@@ -48,6 +51,7 @@ mod lock;
 mod log;
 mod procs;
 mod record;
+mod scope;
 mod shim;
 pub mod spec;
 mod users;

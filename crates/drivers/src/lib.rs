@@ -10,6 +10,7 @@ pub mod durable;
 pub mod host;
 pub mod keeper;
 pub mod notify;
+pub mod post_mortems;
 pub mod probes;
 pub mod runtimes;
 pub mod snapshots;

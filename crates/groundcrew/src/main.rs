@@ -6,6 +6,8 @@ mod config;
 mod crew;
 mod demo;
 mod exit;
+mod post_mortems;
+mod service;
 
 /// An error and all its causes, as `a: b: c`.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {

@@ -9,6 +9,7 @@ use groundcrew_engine::ports::{Append, Journal, JournalError, PostMortem};
 
 use super::{Error, Store, file_name};
 use crate::durable::{self, Site};
+use crate::post_mortems;
 
 /// The journal of one app. Cheap to make and to clone.
 #[derive(Debug, Clone)]
@@ -27,7 +28,7 @@ impl Store {
     /// Where post-mortems are: `<date>_<app>_<version>_<txn>.md`.
     #[must_use]
     pub fn post_mortems(&self) -> PathBuf {
-        self.dir().join("postmortems")
+        post_mortems::dir(self.dir())
     }
 
     fn write_post_mortem(&self, post_mortem: &PostMortem<'_>) -> Result<(), Error> {

@@ -152,6 +152,14 @@ impl Store {
         self.read("read the queue of", |db| read_due(db, now_ms, limit))
     }
 
+    /// Queues a notice that follows from no event, unless its key was queued before.
+    ///
+    /// # Errors
+    /// It could not be queued; ask again.
+    pub fn queue(&self, app: &str, notice: &Notice, queued_ms: i64) -> Result<(), Error> {
+        self.write("queue a notice in", |tx| insert(tx, app, 0, queued_ms, notice))
+    }
+
     /// A notice was delivered; it is not due again.
     ///
     /// # Errors

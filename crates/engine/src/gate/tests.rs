@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::machine::{App, KnownBad};
-use crate::notes::{DEFAULT_MARKERS, Markers, NoteFile};
+use crate::notes::NoteFile;
 use crate::noun::{AppName, BootId, ConfigHash, Migration, Now, Offer, Release, Via};
 use crate::plan::{Installed, Procedure, Volume};
-use crate::policy::{Downgrades, Mode, Policy, Profile};
+use crate::policy::{Downgrades, Mode, Policy};
 use crate::ports::{Busy, Claim, External, Finding, Neighbor, Place, Room};
 use crate::version::VersionForm;
 use crate::window::Windows;
@@ -38,24 +38,7 @@ fn question(from: &str, to: &str) -> Question {
     let config = ConfigHash::from("c");
     let running =
         Installed { release: release(from), config: config.clone(), procedure: procedure.clone() };
-    let policy = Policy {
-        app: AppName::from("forge"),
-        profile: Profile::Server,
-        mode: Mode::Auto,
-        config: config.clone(),
-        procedure,
-        version_form: VersionForm::Plain,
-        downgrades: Downgrades::Hold,
-        notes_required: false,
-        markers: Markers::new(DEFAULT_MARKERS),
-        windows: None,
-        external: Vec::new(),
-        after: Vec::new(),
-        group: "default".to_owned(),
-        min_age_ms: 0,
-        retain_ms: 0,
-        keep_way_backs: 1,
-    };
+    let policy = Policy::plain(AppName::from("forge"), config.clone(), procedure);
     let place = Place {
         path: "/data".to_owned(),
         free_bytes: 100,
@@ -69,6 +52,7 @@ fn question(from: &str, to: &str) -> Question {
             release: release(to),
             config,
             via: Via::Channel,
+            ordered: None,
             serial: None,
             first_seen_ms: NOW_MS,
         },

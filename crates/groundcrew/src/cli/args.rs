@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
+use super::complete;
 use crate::config::Overrides;
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
@@ -62,6 +63,7 @@ pub(crate) enum Wait {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Ask {
     /// The app.
+    #[arg(add = complete::apps())]
     pub(crate) app: String,
     /// Print the plan and do nothing.
     #[arg(long)]
@@ -70,8 +72,32 @@ pub(crate) struct Ask {
     #[arg(long, value_enum, default_value_t, value_name = "FOR")]
     pub(crate) wait: Wait,
     /// Only if this version is what is offered.
-    #[arg(long, value_name = "VERSION")]
+    #[arg(long, value_name = "VERSION", add = complete::versions())]
     pub(crate) version: Option<String>,
+}
+
+/// A way back by hand.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Rollback {
+    /// The app.
+    pub(crate) app: String,
+    /// A version, digest or revision [default: the release before].
+    pub(crate) release: Option<String>,
+    /// Leave the data as it is, or as the release that is left can make it for the older one.
+    #[arg(long, conflicts_with = "restore_data")]
+    pub(crate) keep_data: bool,
+    /// Bring back the data of then, or this snapshot of it; what is there now is set aside.
+    #[arg(long, value_name = "SNAPSHOT", num_args = 0..=1, require_equals = true)]
+    pub(crate) restore_data: Option<Option<String>>,
+    /// Go although the data cannot be undone, or the release is known as bad.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait.
+    #[arg(long, value_enum, default_value_t, value_name = "FOR")]
+    pub(crate) wait: Wait,
 }
 
 /// What to do.
@@ -100,6 +126,7 @@ pub(crate) enum Command {
     /// Ask all gates about what is offered, and do nothing.
     Check {
         /// One app; all by default.
+        #[arg(add = complete::apps())]
         app: Option<String>,
     },
     /// Update an app if its gates allow it.
@@ -107,6 +134,7 @@ pub(crate) enum Command {
     /// Say how the apps are.
     Status {
         /// One app; all by default.
+        #[arg(add = complete::apps())]
         app: Option<String>,
         /// Fail unless this version, revision or digest runs.
         #[arg(long, value_name = "REV", requires = "app")]
@@ -115,6 +143,7 @@ pub(crate) enum Command {
     /// List updates that are over, newest first.
     History {
         /// One app; all by default.
+        #[arg(add = complete::apps())]
         app: Option<String>,
         /// At most so many.
         #[arg(short, default_value_t = 20, value_name = "N")]
@@ -123,59 +152,83 @@ pub(crate) enum Command {
     /// Stay at one version.
     Pin {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// A version or a digest.
+        #[arg(add = complete::versions())]
         version: String,
     },
     /// Follow the channel again.
     Unpin {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Let a candidate through the gates that ask for a person, or call a release proven.
     Approve {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// A version or a digest.
+        #[arg(add = complete::versions())]
         version: String,
     },
     /// Forget what is known as bad, and take a stuck update up again.
     Unblock {
         /// The app.
-        #[arg(required_unless_present = "store")]
+        #[arg(required_unless_present = "store", add = complete::apps())]
         app: Option<String>,
         /// Go on after the journal was lost or damaged: what runs is adopted.
         #[arg(long, conflicts_with = "app")]
         store: bool,
     },
+    /// Go back to a release that ran here before; what is left is not installed again by itself.
+    Rollback(Rollback),
+    /// Run the migration of the release that runs, with the app stopped and a way back.
+    Migrate {
+        /// The app.
+        app: String,
+        /// Undo it instead.
+        #[arg(long)]
+        down: bool,
+        /// Do not ask on the terminal.
+        #[arg(long)]
+        yes: bool,
+    },
     /// No updates of an app until `resume`.
     Pause {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Updates go on.
     Resume {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Start an app that was stopped by hand.
     Start {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Stop an app; it stays so until `start`.
     Stop {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Stop an app and start it.
     Restart {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Print the end of an app's output.
     Logs {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// So many lines.
         #[arg(short, default_value_t = 50, value_name = "N")]
@@ -193,14 +246,27 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BundleCommand,
     },
+    /// Look at the post-mortems that rollbacks opened, and close them.
+    Postmortem {
+        /// What to do.
+        #[command(subcommand)]
+        command: PostmortemCommand,
+    },
     /// Ask the agent whether it answers: 0 it does, 1 it does not, 64 usage.
     Healthcheck,
     /// Show what groundcrew does, on this machine, in about a minute.
     Demo(DemoArgs),
-    /// Print a completion script.
+    /// Print what ties a shell's tab key to groundcrew, for `source <(…)`.
     Completions {
-        /// For this shell.
-        shell: clap_complete::Shell,
+        /// For this shell: bash, zsh, fish, elvish or powershell.
+        #[arg(value_name = "SHELL")]
+        shell: String,
+    },
+    /// Print the manual page, or write all of them.
+    Man {
+        /// Write a page per command into this directory.
+        #[arg(long, value_name = "DIR")]
+        dir: Option<PathBuf>,
     },
     /// Keep one run of an app.
     #[command(hide = true)]
@@ -236,11 +302,13 @@ pub(crate) enum SnapshotCommand {
     /// List them, oldest first.
     List {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
     },
     /// Read one, or all, and compare with what was copied.
     Verify {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// Which; all by default.
         id: Option<String>,
@@ -248,6 +316,7 @@ pub(crate) enum SnapshotCommand {
     /// Put the data of one back; what is there now is kept aside.
     Restore {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// Which.
         id: String,
@@ -283,6 +352,38 @@ pub(crate) enum BundleCommand {
         /// The channel's serial; by default the next one, if it has one.
         #[arg(long, value_name = "N")]
         serial: Option<u64>,
+    },
+}
+
+/// What to do with post-mortems.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum PostmortemCommand {
+    /// List them, open ones first.
+    List {
+        /// Of one app; all by default.
+        #[arg(add = complete::apps())]
+        app: Option<String>,
+    },
+    /// Print one.
+    Show {
+        /// Its name, as listed, or an app that has only one open.
+        #[arg(add = complete::post_mortems())]
+        name: String,
+    },
+    /// Close one whose sections are written.
+    Close {
+        /// Its name, as listed, or an app that has only one open.
+        #[arg(add = complete::post_mortems())]
+        name: String,
+        /// Who closes it; the user by default.
+        #[arg(long, value_name = "NAME")]
+        by: Option<String>,
+        /// The root cause; it goes into its section.
+        #[arg(long, value_name = "TEXT")]
+        cause: Option<String>,
+        /// Although sections are not written; the file will say so.
+        #[arg(long)]
+        as_is: bool,
     },
 }
 

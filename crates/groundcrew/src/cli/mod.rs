@@ -5,14 +5,18 @@
 
 mod args;
 mod bundle;
+pub(crate) mod complete;
 mod config;
 mod demo;
 mod follow;
 mod init;
 mod logs;
+pub(crate) mod man;
 mod plan;
+mod postmortem;
 pub(crate) mod print;
 mod reach;
+mod rollback;
 mod show;
 mod snapshot;
 mod tell;
@@ -20,7 +24,7 @@ mod update;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 
 use crate::agent;
 use crate::config::{Overrides, Settings};
@@ -30,6 +34,9 @@ use print::Printer;
 
 /// Runs the command line.
 pub(crate) fn main() -> ExitCode {
+    if complete::answer() {
+        return ExitCode::SUCCESS;
+    }
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
@@ -88,17 +95,21 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Status { app, expect } => {
             show::status(settings()?, &overrides, app.as_deref(), expect.as_deref(), printer)
         }
+        Command::Rollback(ask) => rollback::run(settings()?, &overrides, &ask, printer),
+        Command::Migrate { app, down, yes } => {
+            rollback::migrate(settings()?, &overrides, &app, down, yes, printer)
+        }
         Command::History { app, n } => {
             show::history(settings()?, &overrides, app.as_deref(), n, printer)
         }
         Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Bundle { command } => bundle::run(command, printer),
+        Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
+        Command::Man { dir } => man::run(dir.as_deref()),
         Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "groundcrew", &mut script);
-            print::data(&String::from_utf8_lossy(&script));
+            print::data(&String::from_utf8_lossy(&complete::script(&shell)?));
             Ok(Exit::Done)
         }
         command => {

@@ -7,6 +7,7 @@ use groundcrew_engine::machine::Ending;
 use serde::Serialize;
 
 use super::follow::{reasons, remedy_of};
+use super::postmortem::open_text;
 use super::print::{self, Printer};
 use super::reach::{Reach, unexpected};
 use crate::config::units::{show_bytes, show_ms};
@@ -16,11 +17,13 @@ use crate::crew::is_up;
 use crate::crew::order::Check;
 use crate::crew::request::{Past, Reply, Request};
 use crate::exit::{Exit, Refusal};
+use crate::post_mortems::{self, PostMortem};
 
 #[derive(Serialize)]
 struct Status {
     agent: bool,
     apps: Vec<View>,
+    post_mortems: Vec<PostMortem>,
 }
 
 /// `status [APP] [--expect REV]`.
@@ -39,7 +42,10 @@ pub(super) fn status(
     for view in apps.iter_mut().filter(|view| view.running.is_some()) {
         view.up = is_up(&settings, &view.app);
     }
-    let status = Status { agent: reach.is_agent(), apps };
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let mut post_mortems = post_mortems::open(&settings.state, now_ms)?;
+    post_mortems.retain(|one| app.is_none() || one.app.as_deref() == app);
+    let status = Status { agent: reach.is_agent(), apps, post_mortems };
     printer.show(&status, || {
         let mut text = String::new();
         if !status.agent {
@@ -49,6 +55,7 @@ pub(super) fn status(
             text.push_str("no apps are configured\n");
         }
         status.apps.iter().for_each(|view| text.push_str(&view_text(view)));
+        status.post_mortems.iter().for_each(|one| text.push_str(&open_text(one)));
         text
     });
     let Some(wanted) = expect else { return Ok(Exit::Done) };

@@ -28,7 +28,7 @@ pub(super) fn request(command: &Command) -> Option<Request> {
 }
 
 /// The person, as far as the system knows.
-fn who() -> String {
+pub(super) fn who() -> String {
     ["SUDO_USER", "USER", "LOGNAME"]
         .into_iter()
         .filter_map(|name| std::env::var(name).ok())

@@ -16,8 +16,11 @@ mod channels;
 pub(crate) mod copies;
 mod course;
 mod eyes;
+mod going_back;
 mod hand;
+mod leftovers;
 mod lock;
+mod looking;
 mod neighbors;
 mod notices;
 pub(crate) mod order;
@@ -47,7 +50,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{STATE_MODE, is_up, make_places, output};
+pub(crate) use world::{STATE_MODE, is_up, make_places, output, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -92,6 +95,7 @@ impl Crew {
     ) -> Result<Arc<Self>, Refusal> {
         make_places(&settings)?;
         let lock = lock::take(&settings.state, role)?;
+        leftovers::sweep(&settings);
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
         let groups = Groups::new(&settings.run);
@@ -174,6 +178,28 @@ impl Crew {
         self.take_up();
         let text = "the journal is believed again; what runs is adopted".to_owned();
         Ok(Reply::Done { text })
+    }
+
+    /// Whether what all apps share turns: the journal, the board, the list of threads. Does not return
+    /// while one of them does not.
+    ///
+    /// A thread in a step is not judged: a migration may take hours, a dead network mount for ever, and
+    /// one slow app is no reason to restart the agent of all.
+    ///
+    /// # Errors
+    ///
+    /// An app's thread is gone.
+    pub(crate) fn pulse(&self) -> Result<(), String> {
+        // A journal that cannot be read is told as trouble; it answers all the same.
+        drop(self.store.observing());
+        drop(self.board.all());
+        let hands = locked(&self.hands);
+        match hands.iter().find(|(_, reached)| reached.thread.is_finished()) {
+            Some((app, _)) if !self.ending.is_ending() => {
+                Err(format!("the thread of {app} is gone"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The present settings.
@@ -286,6 +312,8 @@ impl Crew {
             Request::Stop { app } => self.order(&app, Order::Stop),
             Request::Restart { app } => self.order(&app, Order::Restart),
             Request::Restore { app, id } => self.order(&app, Order::Restore { id }),
+            Request::Rollback { app, back } => self.order(&app, Order::GoBack(back)),
+            Request::Migrate { app, down, by } => self.order(&app, Order::Migrate { down, by }),
             Request::Reload => self.reload(),
             Request::Shutdown => {
                 self.ending.end();
@@ -305,6 +333,7 @@ impl Crew {
             Done::Asked(pass) => Ok(Reply::Asked { pass, text: None }),
             Done::Starts(pass, text) => Ok(Reply::Asked { pass, text: Some(text) }),
             Done::Checked(check) => Ok(Reply::Checked { check }),
+            Done::GoesBack(way) => Ok(Reply::GoesBack { way }),
         }
     }
 

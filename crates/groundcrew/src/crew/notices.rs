@@ -23,6 +23,7 @@ use super::{Store, world};
 use crate::cli::print::talk;
 use crate::config::Settings;
 use crate::exit::Refusal;
+use crate::post_mortems;
 
 /// The name under which groundcrew itself looks at the host.
 pub(super) const OURSELVES: &str = "groundcrew";
@@ -30,6 +31,8 @@ pub(super) const OURSELVES: &str = "groundcrew";
 const BATCH: u32 = 20;
 /// Pause between two looks at the queue when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Pause between two looks for post-mortems that are overdue.
+const OVERDUE_EVERY: Duration = Duration::from_secs(600);
 /// How long the end of an agent waits for a channel that is at it.
 const END_MAX: Duration = Duration::from_secs(2);
 /// Pause between two looks at that.
@@ -76,6 +79,7 @@ impl Teller {
 pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
     let bell = Bell::default();
     let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
+    queue_overdue(&settings, &store);
     let mut desk = Desk::new(settings, store, &bell);
     let deadline = Instant::now() + at_most;
     loop {
@@ -95,7 +99,12 @@ pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
 fn tell(settings: Arc<Settings>, store: Store, bell: &Bell) {
     let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
     let mut desk = Desk::new(settings, store, bell);
+    let mut looked: Option<Instant> = None;
     loop {
+        if looked.is_none_or(|looked| looked.elapsed() >= OVERDUE_EVERY) {
+            queue_overdue(&desk.settings, &desk.store);
+            looked = Some(Instant::now());
+        }
         desk.collect();
         if !is_silent(&desk.settings, host.as_mut()) {
             desk.hand_out();
@@ -109,6 +118,19 @@ fn tell(settings: Arc<Settings>, store: Store, bell: &Bell) {
     while !desk.open.is_empty() && Instant::now() < deadline {
         std::thread::sleep(END_TICK);
         desk.collect();
+    }
+}
+
+/// Alerts about each post-mortem that is overdue, once: its key is queued once. What cannot be read
+/// or recorded now is looked at again.
+fn queue_overdue(settings: &Settings, store: &Store) {
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    let open = post_mortems::open(&settings.state, now_ms).unwrap_or_default();
+    for one in open.iter().filter(|one| one.overdue) {
+        let app = one.app.as_deref().unwrap_or(OURSELVES);
+        if let Err(why) = store.queue(app, &post_mortems::overdue(one)) {
+            talk(&format!("groundcrew: cannot alert about {}: {why}", one.path));
+        }
     }
 }
 

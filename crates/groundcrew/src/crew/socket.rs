@@ -4,7 +4,7 @@
 //! agent may. Each connection has a thread, a limit on its lines and a limit on its silence.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -45,7 +45,7 @@ pub(crate) fn listen(run: &Path) -> Result<UnixListener, Refusal> {
     };
     match fs::remove_file(&path) {
         Ok(()) => {}
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(cannot(error)),
     }
     let listener = UnixListener::bind(&path).map_err(cannot)?;
@@ -110,6 +110,24 @@ fn talk(stream: &UnixStream, crew: &Crew) -> std::io::Result<()> {
     }
 }
 
+/// Whether whoever listens here takes connections: it answers, or it says that there are too many.
+pub(crate) fn answers(run: &Path, within: Duration) -> bool {
+    let ask = || -> std::io::Result<()> {
+        let mut stream = UnixStream::connect(path(run))?;
+        stream.set_read_timeout(Some(within))?;
+        stream.set_write_timeout(Some(within))?;
+        let line = RequestLine { v: VERSION, request: Request::Ping };
+        stream.write_all(format!("{}\n", serde_json::to_string(&line)?).as_bytes())?;
+        let mut byte = [0];
+        stream.read(&mut byte).map(drop)
+    };
+    match ask() {
+        Ok(()) => true,
+        // It took the connection and closed it.
+        Err(error) => matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset),
+    }
+}
+
 /// A running agent, as the command line sees it.
 #[derive(Debug)]
 pub(crate) struct Line {
@@ -136,7 +154,7 @@ impl Line {
                 Ok(Some(Self { reader: BufReader::new(stream), path }))
             }
             Err(error) => match error.kind() {
-                std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => Ok(None),
+                ErrorKind::NotFound | ErrorKind::ConnectionRefused => Ok(None),
                 _ => Err(Refusal::new(
                     Exit::Unreachable,
                     format!("cannot connect to the agent at {}: {error}", path.display()),
@@ -230,6 +248,18 @@ mod tests {
             let answer = say(&run, said);
             assert!(answer.contains(wanted) && answer.contains("\"code\":2"), "{answer}");
         }
+    }
+
+    #[test]
+    fn a_listener_that_takes_connections_answers_and_one_that_does_not_does_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let run = serving(dir.path());
+        let within = Duration::from_millis(300);
+        assert!(answers(&run, Duration::from_secs(10)));
+        let silent = tempfile::tempdir().unwrap();
+        assert!(!answers(silent.path(), within));
+        let _listener = listen(silent.path()).unwrap();
+        assert!(!answers(silent.path(), within), "it is there and takes nothing");
     }
 
     #[test]

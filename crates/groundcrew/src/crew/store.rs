@@ -5,7 +5,7 @@ use std::time::Duration;
 use groundcrew_drivers::store::{self, Load, Queued};
 use groundcrew_engine::machine::App;
 use groundcrew_engine::noun::{AppName, Now};
-use groundcrew_engine::ports::Journal;
+use groundcrew_engine::ports::{Journal, Notice};
 
 use super::board::Looked;
 use super::request::Past;
@@ -129,6 +129,15 @@ impl Store {
     /// They cannot be read.
     pub(crate) fn due(&self, most: u32) -> Said<Vec<Queued>> {
         self.store.due(now_ms(), most).map_err(said)
+    }
+
+    /// Queues a notice that follows from no event; its key is told once.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be recorded.
+    pub(crate) fn queue(&self, app: &str, notice: &Notice) -> Said<()> {
+        self.store.queue(app, notice, now_ms()).map_err(said)
     }
 
     /// A notice was sent everywhere.

@@ -22,6 +22,7 @@ use groundcrew_engine::plan::Installed;
 use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{
     Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Snapshots, Source,
+    SourceError,
 };
 
 use super::Store;
@@ -80,14 +81,7 @@ impl World {
         let policy = &app.policy;
         let name = policy.app.as_str();
         let (host, runtime) = Self::second_eyes(settings, app)?;
-        let source = DirectorySource::new(directory::Settings {
-            root: app.source.path.clone(),
-            app: name.to_owned(),
-            channel: app.source.channel.clone(),
-            minisign_key: app.source.minisign_key.clone(),
-            state: settings.state.clone(),
-            platform: directory::host_platform(),
-        });
+        let source = source(settings, app);
         let volumes = &policy.procedure.volumes;
         let snapshots = VolumeSnapshots::new(&settings.state, name, volumes, jiff::Timestamp::now)
             .map_err(|error| chain(&error))?;
@@ -184,6 +178,26 @@ fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, Str
         .map_err(|error| format!("cannot tell where this program lies: {error}"))?;
     let exe = Exe { program, args: vec!["keep".to_owned()] };
     Ok(ProcessRuntime::new(&settings.state, &app.policy.app, exe))
+}
+
+fn source(settings: &Settings, app: &AppSettings) -> DirectorySource {
+    DirectorySource::new(directory::Settings {
+        root: app.source.path.clone(),
+        app: app.policy.app.to_string(),
+        channel: app.source.channel.clone(),
+        minisign_key: app.source.minisign_key.clone(),
+        state: settings.state.clone(),
+        platform: directory::host_platform(),
+    })
+}
+
+/// The versions of an app that its source has or that lie here, numbers in them in the order of numbers.
+///
+/// # Errors
+///
+/// The source cannot be read.
+pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
+    source(settings, app).versions()
 }
 
 /// Asks an app whether it is well.

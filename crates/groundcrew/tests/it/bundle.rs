@@ -7,7 +7,9 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::bench::{Bench, Ran};
+use groundcrew_rig::host::Ran;
+
+use crate::bench::Bench;
 
 const DRAFT: &str = r#"# What people wrote stays.
 schema = 1
@@ -221,7 +223,7 @@ fn a_host_runs_what_was_sealed_and_published() {
     let desk = Desk::new();
     let without = |line: &&str| !line.contains("content =");
     let text: Vec<&str> = text.lines().filter(without).collect();
-    for program in ["bin/serve", "bin/ledger"] {
+    for program in ["bin/serve", "bin/migrate", "bin/undo"] {
         let to = desk.dir.path().join("b/files").join(program);
         fs::copy(made.join("files").join(program), to).unwrap();
     }

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use groundcrew_drivers::bundle::{self, Channel, Content, FileToWrite, ReleaseToml};
+use groundcrew_drivers::keeper::{client, spec};
 use serde_json::Value;
 
 /// How long a level is waited for.
@@ -168,7 +169,11 @@ impl Drop for Fleet {
             agent.wait().ok();
         }
         for app in &self.apps {
-            crate::bench::stop_all(&self.path("state/runs").join(app));
+            let stop = spec::Stop { signal: spec::StopSignal::Term, grace_ms: 2_000 };
+            let runs = fs::read_dir(self.path("state/runs").join(app));
+            for run in runs.into_iter().flatten().flatten() {
+                client::stop(&run.path(), stop).ok();
+            }
         }
     }
 }

@@ -17,4 +17,7 @@ mod codes;
 mod fleet;
 mod gates;
 mod many;
+mod postmortem;
+mod rollback;
+mod shell;
 mod update;

@@ -1,5 +1,6 @@
 //! Starts a keeper process and waits until it says how the start went.
 
+use std::ffi::OsStr;
 use std::io::Read as _;
 use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -12,7 +13,9 @@ use super::{Exe, READY_DEADLINE, RunState, StartedRun, keeper_log, observe};
 use crate::durable::{SYNC_FAULT_ENV, Site};
 use crate::keeper::lock::Lock;
 use crate::keeper::spec::{KeepSpec, Stop, StopSignal};
-use crate::keeper::{Error, KEEPER_LOG_FILE, SAYS_NOT_STARTED, SAYS_READY, SPEC_FILE, record};
+use crate::keeper::{
+    Error, KEEPER_LOG_FILE, SAYS_NOT_STARTED, SAYS_READY, SPEC_FILE, record, scope,
+};
 
 /// Longest line that a keeper says, in bytes.
 const MAX_SAID_BYTES: usize = 256;
@@ -30,11 +33,30 @@ pub(super) fn spawn(
 ) -> Result<Option<StartedRun>, Error> {
     let spec_path = dir.join(SPEC_FILE);
     record::write(&spec_path, spec, Site::Run)?;
+    let Some(scope) = scope::prefix(spec) else {
+        return run(dir, &command(exe, &spec_path, &[]), exe, turn);
+    };
+    match run(dir, &command(exe, &spec_path, &scope), exe, turn) {
+        // It never came to the keeper.
+        Err(Error::KeeperEnded { .. }) if observe(dir)? == RunState::Absent => {
+            run(dir, &command(exe, &spec_path, &[]), exe, turn)
+        }
+        done => done,
+    }
+}
+
+/// The keeper's command line, in a scope or not.
+fn command<'a>(exe: &'a Exe, spec: &'a Path, scope: &'a [String]) -> Vec<&'a OsStr> {
+    let before = scope.iter().map(OsStr::new).chain([exe.program.as_os_str()]);
+    before.chain(exe.args.iter().map(OsStr::new)).chain([spec.as_os_str()]).collect()
+}
+
+fn run(dir: &Path, argv: &[&OsStr], exe: &Exe, turn: &Lock) -> Result<Option<StartedRun>, Error> {
     let turn = turn.share().map_err(|source| Error::system("share the start lock", source))?;
-    let mut command = Command::new(&exe.program);
+    let [program, args @ ..] = argv else { return Ok(None) };
+    let mut command = Command::new(program);
     command
-        .args(&exe.args)
-        .arg(&spec_path)
+        .args(args)
         .env_clear()
         .envs(std::env::var_os(SYNC_FAULT_ENV).map(|value| (SYNC_FAULT_ENV, value)))
         .current_dir("/")

@@ -38,7 +38,31 @@ fn is_meant(pin: &str, head: &Head) -> bool {
         || head.release.revision.as_ref().is_some_and(of_revision)
 }
 
+/// Sorts 1.10.0 after 1.9.0.
+fn natural(version: &str) -> Vec<(u64, String)> {
+    let parts = version.split(['.', '-', '+']);
+    parts.map(|part| (part.parse().unwrap_or(u64::MAX), part.to_owned())).collect()
+}
+
 impl DirectorySource {
+    /// The versions that the source has or that lie here, numbers in them in the order of numbers.
+    ///
+    /// # Errors
+    ///
+    /// The source cannot be read.
+    pub fn versions(&self) -> Result<Vec<String>, SourceError> {
+        let Settings { root, app, .. } = &self.settings;
+        let mut all = bundle::versions(root, app).map_err(|error| there(&error))?;
+        let dir = self.releases();
+        for name in names(&dir).map_err(|error| here(&error))? {
+            // One that is damaged is none.
+            all.extend(Head::read(&dir.join(name)).map(|head| head.release.version));
+        }
+        all.sort_by_cached_key(|version| natural(version));
+        all.dedup();
+        Ok(all)
+    }
+
     /// The one release that is meant: in the source, else among those that were fetched before.
     pub(super) fn by_pin(&mut self, pin: &str) -> Result<Option<Found>, SourceError> {
         let (mut matches, unread) = self.offered(pin);
