@@ -7,7 +7,7 @@
 //! |---|---|
 //! | [`host`] | a host: configuration, releases, commands, the agent |
 //! | [`subject`] | what an app must offer to be broken here |
-//! | [`ledger`] | the demo app as such an app |
+//! | [`ledger`], [`postgres`] | the demo app, and a real database, as such apps |
 //! | [`client`] | a client that writes all along and remembers what was acknowledged |
 //! | [`truth`], [`procs`], [`files`] | what must be so when nothing is under way |
 //! | [`soak`] | kills and power cuts at random instants of real updates |
@@ -22,6 +22,7 @@ pub mod host;
 pub mod http;
 pub mod journal;
 pub mod ledger;
+pub mod postgres;
 pub mod procs;
 pub mod random;
 pub mod soak;

@@ -17,7 +17,7 @@ use groundcrew_rig::Result;
 use groundcrew_rig::soak::{self, Blows, Options};
 
 const USAGE: &str = "\
-usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger] [--seed S] [--json]
+usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres] [--seed S] [--json]
                        [--program PATH]   groundcrew, the one beside this program by default";
 
 /// Says to the process inside the namespaces where its directory is.

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use crate::Result;
 use crate::host::Places;
 use crate::ledger::Ledger;
+use crate::postgres::Postgres;
 use crate::random::Random;
 use crate::subject::Subject;
 use life::Life;
@@ -69,7 +70,8 @@ impl Options {
             crate::ledger::NAME => {
                 Ok(Arc::new(Ledger::new(&self.program, places.data.join("data"))?))
             }
-            other => bail!("there is no app {other:?} to break; there is ledger"),
+            crate::postgres::NAME => Ok(Arc::new(Postgres::new(places)?)),
+            other => bail!("there is no app {other:?} to break; there are ledger and postgres"),
         }
     }
 }
