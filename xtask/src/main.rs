@@ -76,8 +76,14 @@ fn test() -> Result<ExitCode> {
     // The whole story with the real binary, as a person would see it.
     let demo = ["run", "--quiet", "--package", "groundcrew", "--", "demo", "--json"];
     steps.push(Step::new("demo", cargo(&demo)));
-    for (name, blows) in [("kills", "--kills"), ("power cuts", "--power-cuts")] {
-        steps.push(Step::new(name, rig::rig(&[], "soak", &[blows, BLOWS, "--json"])));
+    let soaks = [
+        ("kills", "--kills", "ledger"),
+        ("power cuts", "--power-cuts", "ledger"),
+        ("kills of a database", "--kills", "postgres"),
+    ];
+    for (name, blows, app) in soaks {
+        let args = [blows, BLOWS, "--app", app, "--json"];
+        steps.push(Step::new(name, rig::rig(&[], "soak", &args)));
     }
     steps::run(steps)
 }
