@@ -23,6 +23,8 @@ pub struct Facts {
     pub due: bool,
     /// An app that ended may be started again (its pause between restarts is over).
     pub may_revive: bool,
+    /// An app that no update has its hands on is not well and is to be restarted.
+    pub unwell: bool,
 }
 
 /// The one thing to do now.
@@ -86,6 +88,11 @@ impl App {
     fn at_rest(&self, facts: &Facts) -> Action {
         if self.wanted_up && self.running.is_some() && !facts.maybe_runs() && facts.may_revive {
             return Action::Do(Step::Revive);
+        }
+        // Busy forbids stopping what runs, however unwell.
+        let may_stop = facts.observed && facts.running.is_some() && facts.busy.is_none();
+        if self.wanted_up && facts.unwell && may_stop {
+            return Action::Do(Step::Restart);
         }
         let (State::Held(wait) | State::Deferred(wait)) = &self.state else {
             return Action::Wait("nothing is offered");

@@ -141,7 +141,8 @@ fn plain_events() -> Vec<Event> {
         Event::RbProved,
         Event::RbDisproved { finding: reason() },
         Event::Closed { ending: Ending::Proven },
-        Event::Revived { ended: None, failure: None },
+        Event::Revived { ended: None, unwell: false, failure: None },
+        Event::LeftUnwell { finding: reason() },
         Event::Approved { digest: "sha256:2".into(), by: reason() },
         Event::Unblocked { by: reason() },
         Event::Pinned { to: reason() },
@@ -209,6 +210,7 @@ const STEPS: &[Step] = &[
     Step::RbProve,
     Step::Close,
     Step::Revive,
+    Step::Restart,
 ];
 
 fn at(uptime_ms: u64) -> Now {
@@ -254,6 +256,7 @@ fn facts(busy: bool, runs: bool) -> Facts {
         observed: true,
         due: true,
         may_revive: true,
+        unwell: false,
     }
 }
 

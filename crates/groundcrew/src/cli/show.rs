@@ -98,6 +98,9 @@ fn view_text(view: &View) -> String {
     if let Some(why) = &view.start_failed {
         line(format!("  its latest start failed: {why}"));
     }
+    if let Some(finding) = view.unwell.as_ref().filter(|_| !down) {
+        line(format!("  not well: {finding}"));
+    }
     if let Some(trouble) = &view.trouble {
         line(format!("  trouble: {trouble}"));
     }
@@ -148,7 +151,12 @@ fn view_text(view: &View) -> String {
         let when = print::when(looked.at_ms);
         match &looked.error {
             None => line(format!("  last looked {when}")),
-            Some(error) => line(format!("  last looked {when}, in vain: {error}")),
+            Some(error) => {
+                let since = looked.answered_ms.map_or(String::new(), |answered_ms| {
+                    format!(" (it answered last {})", print::when(answered_ms))
+                });
+                line(format!("  last looked {when}, in vain{since}: {error}"));
+            }
         }
     }
     text

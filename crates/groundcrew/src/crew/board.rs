@@ -109,6 +109,9 @@ pub(crate) struct Looked {
     pub(crate) at_ms: i64,
     /// Why it could not answer.
     pub(crate) error: Option<String>,
+    /// Wall clock of the last time that it answered.
+    #[serde(default)]
+    pub(crate) answered_ms: Option<i64>,
 }
 
 /// All that may be seen of one app.
@@ -151,6 +154,9 @@ pub(crate) struct View {
     pub(crate) last_update: Option<Summary>,
     /// A long effect under way.
     pub(crate) progress: Option<Meter>,
+    /// What its probes say, if they say that it is not well; asked while no update is open.
+    #[serde(default)]
+    pub(crate) unwell: Option<String>,
     /// What keeps groundcrew from looking after it.
     pub(crate) trouble: Option<String>,
     /// Why the latest start outside an update failed.

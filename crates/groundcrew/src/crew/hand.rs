@@ -80,6 +80,7 @@ impl Hand {
     /// Looks after the app until the bell ends it.
     pub(crate) fn run(mut self, state: App) {
         let mut course = Course::new(&self.app, self.serve, state);
+        course.looked = self.store.last_look(&self.app.policy.app).ok().flatten();
         loop {
             match self.with_agent(&mut course) {
                 Next::End => return,
@@ -321,6 +322,11 @@ impl Hand {
         }
         if !course.working {
             return None;
+        }
+        if self.serve
+            && let Some(next) = self.care(agent, course)
+        {
+            return Some(next);
         }
         let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
         let left = if course.looking { course.looks.left(now) } else { REST_TICK };

@@ -12,6 +12,7 @@
 mod bell;
 pub(crate) mod board;
 mod by_hand;
+mod caring;
 pub(crate) mod copies;
 mod course;
 mod eyes;

@@ -12,6 +12,7 @@ mod by_hand;
 mod codes;
 mod gates;
 mod postmortem;
+mod rest;
 mod rollback;
 mod shell;
 mod update;
