@@ -55,7 +55,7 @@ fn upd_19_a_source_that_stays_silent_is_told_of_and_shown() {
     let mut bench = Bench::new();
     telling(&bench, "stale = { source = \"0s\", waiting = \"0s\" }");
     bench.install("1.0.0");
-    fs::rename(bench.path("releases"), bench.path("elsewhere")).unwrap();
+    fs::remove_dir_all(bench.path("releases")).unwrap();
     bench.start_agent();
     bench.until("it is told", || told(&bench, "its source has not answered since"));
     let text = bench.run(&["status", "ledger"]).ends(0).out;
