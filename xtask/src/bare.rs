@@ -15,11 +15,16 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 4] = [
+const NEEDED: [(&str, &[&str], &str); 5] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
     ("minisign", &["minisign"], "signs bundles as people do"),
+    (
+        "systemd-nspawn",
+        &["systemd", "systemd-container"],
+        "boots a machine for the agent's service",
+    ),
 ];
 
 /// Brings what is missing; `Some` with the exit code when a person has to.
@@ -90,7 +95,7 @@ mod tests {
     fn a_missing_program_is_brought_by_its_packages() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|program| program != "cc"), ["gcc", "libc6-dev"]);
-        assert_eq!(missing_packages(|_| false).len(), 5);
+        assert_eq!(missing_packages(|_| false).len(), 7);
     }
 
     #[test]

@@ -91,6 +91,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Put groundcrew on this machine as a service; done twice, it changes nothing.
+    Install(InstallArgs),
+    /// Take the service away; configuration and data stay, apps keep running.
+    Uninstall(UninstallArgs),
     /// Look after all apps until SIGTERM.
     Agent,
     /// Look once at every app, update what may be updated, and end.
@@ -310,6 +314,42 @@ pub(crate) enum PostmortemCommand {
         #[arg(long)]
         as_is: bool,
     },
+}
+
+/// What is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// The agent, which looks after all apps.
+    #[default]
+    Agent,
+}
+
+/// How it is installed.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// As what.
+    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write below this directory and start nothing, for packages and images.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+/// How it is taken away.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UninstallArgs {
+    /// As what.
+    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove below this directory and stop nothing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// How the demo is played.

@@ -9,6 +9,7 @@ mod config;
 mod demo;
 mod follow;
 mod init;
+mod install;
 mod logs;
 pub(crate) mod man;
 mod plan;
@@ -82,6 +83,8 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
     let settings = || settings(&overrides);
     match command {
         Command::Init { dir } => init::run(dir.as_deref(), &overrides, printer),
+        Command::Install(args) => install::install(&args, printer),
+        Command::Uninstall(args) => install::uninstall(&args, printer),
         Command::Config { command } => config::run(command, &overrides, printer),
         Command::Agent => agent::run(settings()?, overrides.clone()),
         Command::Once { wait } => update::once(settings()?, &overrides, wait, printer),

@@ -212,15 +212,22 @@ failures = 2
 
     /// The process that serves.
     pub(crate) fn app_process(&self) -> rustix::process::Pid {
-        let data = self.path("srv/data").display().to_string();
+        self.app_process_of(&self.path("srv/data").display().to_string()).unwrap()
+    }
+
+    /// The process of this host that serves this data and this port.
+    pub(crate) fn app_process_of(&self, data: &str) -> Option<rustix::process::Pid> {
+        let port = self.port.to_string();
         let is_it = |pid: i32| {
             let line = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
             let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-            words.get(1) == Some(&&b"demo-app"[..]) && words.contains(&data.as_bytes())
+            words.get(1) == Some(&&b"demo-app"[..])
+                && words.contains(&data.as_bytes())
+                && words.contains(&port.as_bytes())
         };
         let all = fs::read_dir("/proc").unwrap().flatten();
         let mut pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        rustix::process::Pid::from_raw(pids.find(|pid| is_it(*pid)).unwrap()).unwrap()
+        rustix::process::Pid::from_raw(pids.find(|pid| is_it(*pid))?)
     }
 
     /// Kills the agent with a signal and waits for its end.

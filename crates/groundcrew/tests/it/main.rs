@@ -10,6 +10,8 @@ mod bench;
 mod by_hand;
 mod codes;
 mod gates;
+mod machine;
 mod postmortem;
 mod shell;
+mod systemd;
 mod update;
