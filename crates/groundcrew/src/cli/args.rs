@@ -200,6 +200,9 @@ pub(crate) enum Command {
         /// So many lines.
         #[arg(short, default_value_t = 50, value_name = "N")]
         n: usize,
+        /// Go on with what comes, over restarts, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Look at copies of an app's data, or put one back.
     Snapshot {
@@ -242,6 +245,36 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+}
+
+impl Command {
+    /// The app that it is about, if it is about one that has to be configured.
+    pub(crate) fn app(&self) -> Option<&str> {
+        match self {
+            Self::Check { app } | Self::Status { app, .. } | Self::History { app, .. } => {
+                app.as_deref()
+            }
+            Self::Unblock { app, .. } => app.as_deref(),
+            Self::Update(ask) | Self::Config { command: ConfigCommand::Apply(ask) } => {
+                Some(&ask.app)
+            }
+            Self::Pin { app, .. }
+            | Self::Unpin { app }
+            | Self::Approve { app, .. }
+            | Self::Pause { app }
+            | Self::Resume { app }
+            | Self::Start { app }
+            | Self::Stop { app }
+            | Self::Restart { app }
+            | Self::Logs { app, .. } => Some(app),
+            Self::Snapshot { command } => match command {
+                SnapshotCommand::List { app }
+                | SnapshotCommand::Verify { app, .. }
+                | SnapshotCommand::Restore { app, .. } => Some(app),
+            },
+            _ => None,
+        }
+    }
 }
 
 /// What to do with the configuration.

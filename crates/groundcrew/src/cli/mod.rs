@@ -80,8 +80,12 @@ fn settings(overrides: &Overrides) -> Result<Settings, Refusal> {
 
 fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exit, Refusal> {
     let overrides = places.overrides();
-    let settings = || settings(&overrides);
-    match command {
+    let settings = || {
+        let settings = settings(&overrides)?;
+        command.app().map_or(Ok(()), |app| settings.check_app(app))?;
+        Ok(settings)
+    };
+    match command.clone() {
         Command::Init { dir } => init::run(dir.as_deref(), &overrides, printer),
         Command::Install(args) => install::install(&args, printer),
         Command::Uninstall(args) => install::uninstall(&args, printer),
@@ -99,7 +103,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::History { app, n } => {
             show::history(settings()?, &overrides, app.as_deref(), n, printer)
         }
-        Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
+        Command::Logs { app, n, follow } => logs::run(&settings()?, &app, n, follow, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
         Command::Man { dir } => man::run(dir.as_deref()),

@@ -76,9 +76,14 @@ impl Reach {
     /// There is none of this name.
     pub(crate) fn view(&mut self, app: &str) -> Result<View, Refusal> {
         let views = self.views()?;
-        let known = views.iter().map(|view| view.app.as_str()).collect::<Vec<_>>().join(", ");
         let found = views.into_iter().find(|view| view.app == app);
-        found.ok_or_else(|| Refusal::usage(format!("there is no app {app:?}; there are: {known}")))
+        // The command line has looked into the configuration as it is now.
+        found.ok_or_else(|| {
+            Refusal::usage(format!(
+                "the agent does not look after {app:?}: it was added after the agent began\n  \
+                 → end that agent and start another, with systemd: systemctl restart groundcrew"
+            ))
+        })
     }
 
     /// The agent does it; this process may go away.

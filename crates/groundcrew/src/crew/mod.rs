@@ -46,7 +46,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{is_up, make_places, output, versions};
+pub(crate) use world::{is_up, make_places, runs_of, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -267,13 +267,7 @@ impl Crew {
     }
 
     fn no_such_app(&self, name: &str) -> Refusal {
-        let settings = self.settings();
-        let known = settings.apps.keys().map(String::as_str);
-        let help = match config::nearest(name, known) {
-            Some(near) => format!("; did you mean {near:?}?"),
-            None => String::new(),
-        };
-        Refusal::usage(format!("there is no app {name:?} in the configuration{help}"))
+        self.settings().no_such_app(name)
     }
 
     /// Answers a request.

@@ -10,6 +10,7 @@ mod bench;
 mod by_hand;
 mod codes;
 mod gates;
+mod logs;
 mod machine;
 mod postmortem;
 mod shell;
