@@ -45,6 +45,18 @@ impl Reach {
         }
     }
 
+    /// Reaches the agent, or looks without one: no lock is taken and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// The agent's socket or the journal is not for this user.
+    pub(crate) fn open_to_read(settings: Settings, overrides: &Overrides) -> Result<Self, Refusal> {
+        match Line::open(&settings.run)? {
+            Some(line) => Ok(Self::Agent(line)),
+            None => Crew::open_to_read(settings, overrides.clone()).map(Self::Alone),
+        }
+    }
+
     /// Asks.
     ///
     /// # Errors

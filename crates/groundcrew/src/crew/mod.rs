@@ -74,7 +74,8 @@ pub(crate) struct Crew {
     ending: Bell,
     told: Bell,
     groups: Groups,
-    _lock: Lock,
+    /// `None`: it only looks.
+    lock: Option<Lock>,
 }
 
 impl Crew {
@@ -93,6 +94,29 @@ impl Crew {
         let lock = lock::take(&settings.state, role)?;
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
+        Ok(Self::with(settings, overrides, store, Some(lock), serve))
+    }
+
+    /// Only looks: takes no lock and writes nothing, and answers nothing but how things are.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub(crate) fn open_to_read(
+        settings: Settings,
+        overrides: Overrides,
+    ) -> Result<Arc<Self>, Refusal> {
+        let store = Store::open_to_read(&settings)?;
+        Ok(Self::with(settings, overrides, store, None, false))
+    }
+
+    fn with(
+        settings: Settings,
+        overrides: Overrides,
+        store: Store,
+        lock: Option<Lock>,
+        serve: bool,
+    ) -> Arc<Self> {
         let groups = Groups::new(&settings.run);
         let crew = Self {
             overrides,
@@ -105,10 +129,10 @@ impl Crew {
             ending: Bell::default(),
             told: Bell::default(),
             groups,
-            _lock: lock,
+            lock,
         };
         crew.take_up();
-        Ok(Arc::new(crew))
+        Arc::new(crew)
     }
 
     /// Folds every app; an agent's threads begin to look after them.
@@ -128,7 +152,7 @@ impl Crew {
             Err(refusal) => {
                 for name in settings.apps.keys() {
                     let why = refusal.text.clone();
-                    self.board.change(name, |view| view.trouble = Some(why));
+                    self.board.change(name, |view| view.lose_sight(why));
                 }
             }
         }
@@ -220,7 +244,7 @@ impl Crew {
                 view.last_check = looked;
                 view.trouble = None;
             }
-            Err(why) => view.trouble = Some(why.clone()),
+            Err(why) => view.lose_sight(why.clone()),
         });
         if let Ok(state) = loaded {
             locked(&self.folded).insert(name.to_owned(), state);
@@ -238,6 +262,9 @@ impl Crew {
             return Err(self.no_such_app(name));
         };
         self.observing()?;
+        if self.lock.is_none() {
+            return Err(Refusal::failed("whoever only looks does nothing"));
+        }
         let Some(state) = locked(&self.folded).remove(name) else {
             let why = self.board.view(name).and_then(|view| view.trouble);
             let why = why.unwrap_or_else(|| "it has no journal".to_owned());
