@@ -5,7 +5,9 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context as _, Result};
@@ -15,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 5] = [
+const NEEDED: [(&str, &[&str], &str); 11] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -25,7 +27,21 @@ const NEEDED: [(&str, &[&str], &str); 5] = [
         &["systemd", "systemd-container"],
         "boots a machine for the agent's service",
     ),
+    ("mkfs.ext4", &["e2fsprogs"], "file systems for power cuts"),
+    ("mkfs.xfs", &["xfsprogs"], "file systems for power cuts"),
+    ("mount", &["mount"], "mounts what is to be cut or filled"),
+    ("strace", &["strace"], "makes syncs fail"),
+    ("unshare", &["util-linux"], "namespaces, so that nothing stays mounted"),
+    (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
 ];
+
+/// Debian keeps the server outside of `PATH`.
+const POSTGRES: &str = "/usr/lib/postgresql/15/bin/postgres";
+
+/// Debian's package makes and starts a database of its own unless this file says no; the tests make
+/// theirs. What is there already stays.
+const NO_CLUSTER: (&str, &str) =
+    ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
 
 /// Brings what is missing; `Some` with the exit code when a person has to.
 pub(crate) fn provide() -> Result<Option<ExitCode>> {
@@ -41,6 +57,9 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
         commands.push(format!("apt-get install -y --no-install-recommends {}", packages.join(" ")));
         if is_root()? && is_on(&path, "apt-get") {
             steps.push(Step::new("package lists", apt(&["update", "--quiet=2"])));
+            if !is_there(POSTGRES) {
+                forbid_cluster()?;
+            }
             let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
             steps.push(Step::new("packages", apt(&[install.as_slice(), &packages].concat())));
         }
@@ -62,6 +81,18 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
     say("This machine lacks what the tests need. As root, or as rustup's owner, run:");
     commands.iter().for_each(|command| say(&format!("  {command}")));
     Ok(Some(ExitCode::from(EXIT_MISSING)))
+}
+
+fn forbid_cluster() -> Result<()> {
+    let (path, text) = NO_CLUSTER;
+    if fs::exists(path).with_context(|| format!("cannot look for {path}"))? {
+        return Ok(());
+    }
+    let dir = Path::new(path).parent().context("a file has a directory")?;
+    fs::create_dir_all(dir)
+        .and_then(|()| fs::File::create_new(path))
+        .and_then(|mut file| file.write_all(text.as_bytes()))
+        .with_context(|| format!("cannot write {path}"))
 }
 
 fn missing_packages(is_there: impl Fn(&str) -> bool) -> Vec<&'static str> {
@@ -95,13 +126,13 @@ mod tests {
     fn a_missing_program_is_brought_by_its_packages() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|program| program != "cc"), ["gcc", "libc6-dev"]);
-        assert_eq!(missing_packages(|_| false).len(), 7);
+        assert_eq!(missing_packages(|_| false).len(), NEEDED.len() + 2);
     }
 
     #[test]
     fn a_program_is_looked_for_in_every_directory_of_the_path() {
         let path = OsStr::new("/nonexistent:/bin");
-        assert!(is_on(path, "sh"));
+        assert!(is_on(path, "sh") && is_on(path, "/bin/sh"), "a path is looked for as it is");
         assert!(!is_on(path, "no-such-program"));
     }
 }

@@ -2,10 +2,11 @@
 //!
 //! Each command is a list of steps, programs that run in the workspace's root; the first that fails
 //! ends the command. Exit codes: 0 done, 1 a step failed, 2 usage, 3 something is missing on this
-//! machine. `demo` and `sim` end with the code of the program that they start.
+//! machine. `demo`, `sim`, `soak` and `bench` end with the code of the program that they start.
 
 mod bare;
 mod demo;
+mod rig;
 mod steps;
 #[cfg(test)]
 mod tidy;
@@ -21,10 +22,15 @@ usage: cargo xtask COMMAND
   check          format, lints, tests, documentation; dependency rules where cargo-deny is installed
   test           what CI runs: installs or names what is missing here, then everything
   demo [ARG…]    build groundcrew and play its demo; ARGs go to `groundcrew demo`
-  sim [ARG…]     run the simulator: --report, --seed N, --random N
+  sim [ARG…]     run the simulator: --report, --seed N, --random N, --only TEXT
+  soak ARG…      break a host and check the truth: --kills N or --power-cuts N, --seed S, --app A
+  bench ARG…     figures beside their peers: update [--quick] [--json]
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;
+
+/// As many kills and power cuts as a run of the tests has time for; hundreds are for a night.
+const BLOWS: &str = "10";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -34,6 +40,7 @@ fn main() -> ExitCode {
         ["test"] => test(),
         ["demo", args @ ..] => demo::play(args),
         ["sim", args @ ..] => steps::replace_with(simulator(args)),
+        [what @ ("soak" | "bench"), args @ ..] => rig::become_rig(what, args),
         ["tidy"] => steps::run(vec![tidy_step()]),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
@@ -69,6 +76,9 @@ fn test() -> Result<ExitCode> {
     // The whole story with the real binary, as a person would see it.
     let demo = ["run", "--quiet", "--package", "groundcrew", "--", "demo", "--json"];
     steps.push(Step::new("demo", cargo(&demo)));
+    for (name, blows) in [("kills", "--kills"), ("power cuts", "--power-cuts")] {
+        steps.push(Step::new(name, rig::rig(&[], "soak", &[blows, BLOWS, "--json"])));
+    }
     steps::run(steps)
 }
 

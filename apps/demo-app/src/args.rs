@@ -1,4 +1,4 @@
-//! The command line, read by hand: two words, three flags.
+//! The command line, read by hand: three words, five flags.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -9,7 +9,9 @@ use crate::release::{Behavior, RELEASES, behavior};
 #[derive(Debug, thiserror::Error)]
 pub enum UsageError {
     /// A word that means nothing here.
-    #[error("unknown argument {word:?}; known: [migrate | check] --release V --data DIR --port N")]
+    #[error(
+        "unknown argument {word:?}; known: [migrate | undo | check] --release V --as V --data DIR --port N"
+    )]
     Unknown {
         /// The word.
         word: OsString,
@@ -56,6 +58,8 @@ pub(crate) enum Command {
     },
     /// Bring the file into the release's format.
     Migrate,
+    /// Bring the file back into the format before the release's.
+    Undo,
     /// Say whether the file is well-formed for the release.
     Check,
 }
@@ -73,15 +77,20 @@ pub(crate) struct Args {
 
 /// Reads the arguments that follow the program's name.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, UsageError> {
-    let (mut release, mut data, mut port, mut command) = (None, None, None, None);
+    let (mut release, mut name, mut data, mut port, mut command) = (None, None, None, None, None);
     let mut words = args.into_iter();
     while let Some(word) = words.next() {
         let (slot, flag) = match word.to_str() {
             Some("--release") => (&mut release, "--release"),
+            Some("--as") => (&mut name, "--as"),
             Some("--data") => (&mut data, "--data"),
             Some("--port") => (&mut port, "--port"),
             Some("migrate") if command.is_none() => {
                 command = Some(Command::Migrate);
+                continue;
+            }
+            Some("undo") if command.is_none() => {
+                command = Some(Command::Undo);
                 continue;
             }
             Some("check") if command.is_none() => {
@@ -93,7 +102,11 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Args, Us
         *slot = Some(words.next().ok_or(UsageError::NoValue { flag })?);
     }
     let release = release.ok_or(UsageError::Missing { flag: "--release" })?;
-    let known = release.to_str().and_then(behavior);
+    let mut known = release.to_str().and_then(behavior);
+    if let (Some(known), Some(name)) = (&mut known, name) {
+        // Read once, and said until the process ends.
+        known.version = name.to_string_lossy().into_owned().leak();
+    }
     let command = match command {
         Some(command) => command,
         None => Command::Serve { port: port_number(port)? },
@@ -125,6 +138,13 @@ mod tests {
         assert_eq!((args.command, args.behavior.version), (Command::Migrate, "1.1.0"));
         let args = parsed("--port 0 --release 2.0.0 --data d").unwrap();
         assert_eq!((args.command, args.behavior.version), (Command::Serve { port: 0 }, "2.0.0"));
+    }
+
+    #[test]
+    fn a_release_may_be_played_under_another_name() {
+        let args = parsed("--release 1.2.0 --as 1.7.3 --data d --port 0").unwrap();
+        let played = behavior("1.2.0").unwrap();
+        assert_eq!(args.behavior, Behavior { version: "1.7.3", ..played });
     }
 
     #[test]

@@ -193,6 +193,19 @@ pub(crate) fn migrate(dir: &Path, behavior: &Behavior) -> Result<usize, FileErro
     Ok(rows.len())
 }
 
+/// Brings the file back into the format before the release's; one that is there stays untouched.
+pub(crate) fn undo(dir: &Path, behavior: &Behavior) -> Result<usize, FileError> {
+    let path = dir.join(FILE);
+    let before = behavior.before();
+    let (_locked, decoded) = lock_and_read(&path)?;
+    if decoded.format != before.format {
+        same_format(&path, &decoded, behavior)?;
+        no_gap(&path, &decoded)?;
+        replace(dir, &path, &format::encode(before.format, &decoded.rows))?;
+    }
+    Ok(decoded.rows.len())
+}
+
 /// Says whether the release could serve the file and find nothing wrong, and how many rows it has.
 pub(crate) fn check(dir: &Path, behavior: &Behavior) -> Result<usize, FileError> {
     let path = dir.join(FILE);
@@ -383,5 +396,17 @@ mod tests {
         let checked = check(dir.path(), &release("1.2.0")).unwrap_err();
         assert!(matches!(checked, FileError::Gap { ordinal: 3, .. }), "{checked}");
         assert!(migrate(dir.path(), &release("2.0.0")).is_err());
+    }
+
+    #[test]
+    fn a_migration_that_is_undone_keeps_every_row() {
+        let dir = with_rows("1.0.0", &[1, 2, 3]);
+        let new = release("1.1.0");
+        assert_eq!(migrate(dir.path(), &new).unwrap(), 3);
+        assert_eq!(undo(dir.path(), &new).unwrap(), 3);
+        assert_eq!(undo(dir.path(), &new).unwrap(), 3, "twice is once");
+        assert_eq!(open(dir.path(), &release("1.0.0")).unwrap().listing(), "1\n2\n3\n");
+        let later = with_rows("2.0.0", &[1]);
+        assert!(undo(later.path(), &new).is_err(), "data of another release is not touched");
     }
 }

@@ -7,6 +7,7 @@
 //! ```text
 //! ledger         --release V --data DIR --port N   serve; port 0 takes a free one
 //! ledger migrate --release V --data DIR            rewrite the file in V's format
+//! ledger undo    --release V --data DIR            rewrite the file in the format before V's
 //! ledger check   --release V --data DIR            say whether V could use the file
 //!
 //! POST /rows     body: a decimal number     200 and the number, once `row N` is on the disk
@@ -30,12 +31,15 @@
 //! | 1.2.0 | 3 | its migration loses every third row; then its own check fails: health says `failing` |
 //! | 2.0.0 | 4 | good, major; migrates from every older format: checksums chained |
 //!
-//! `LEDGER_FAULT_AFTER_MS` replaces the 2 s and the 20 s.
+//! `LEDGER_FAULT_AFTER_MS` replaces the 2 s and the 20 s; `--as NAME` lets a release of the table call
+//! itself by another version, so that there may be as many releases as a test wants.
+//! Every answer says in the header `server` which version gave it.
 //!
 //! Invariants, each with the test that holds it:
 //! - an answered `POST` survives `kill -9`: `kill_during_appends_loses_no_acknowledged_row`;
 //! - a release touches only a file in its own format: `a_release_serves_only_its_own_format`;
-//! - migrating twice is migrating once: `migrating_keeps_every_row_and_twice_is_once`.
+//! - migrating twice is migrating once: `migrating_keeps_every_row_and_twice_is_once`;
+//! - what is undone has every row: `a_migration_that_is_undone_keeps_every_row`.
 
 mod args;
 mod file;
@@ -106,6 +110,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> Result<(), Error> {
         args::Command::Migrate => {
             let rows = file::migrate(&args.data, &args.behavior)?;
             report(&args.data, &args.behavior, "is in", rows)
+        }
+        args::Command::Undo => {
+            let behavior = args.behavior.before();
+            let rows = file::undo(&args.data, &args.behavior)?;
+            report(&args.data, &behavior, "is back in", rows)
         }
         args::Command::Check => {
             let rows = file::check(&args.data, &args.behavior)?;

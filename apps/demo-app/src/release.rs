@@ -95,6 +95,14 @@ const GOOD: Behavior = Behavior {
 };
 const SUMMED: Behavior = Behavior { version: "1.1.0", format: Format::Summed, ..GOOD };
 
+impl Behavior {
+    /// The same with the format that its migration came from.
+    pub(crate) fn before(self) -> Self {
+        let older = Format::ALL.into_iter().rev().find(|format| *format < self.format);
+        Self { format: older.unwrap_or(Format::Plain), ..self }
+    }
+}
+
 /// Every release there is, in order.
 pub const RELEASES: [Behavior; 9] = [
     GOOD,

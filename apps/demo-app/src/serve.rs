@@ -3,7 +3,7 @@
 //! One thread answers; whatever touches the file runs on another, so that a slow disk does not
 //! silence the health check's connection.
 
-use std::future;
+use std::future::{self, Ready};
 use std::io::{self, Write as _};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, SERVER};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
@@ -110,7 +111,17 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/health", get(health))
         .route("/version", get(version))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(map_response(says_who(shared.version)))
         .with_state(shared)
+}
+
+/// Puts the version into every answer, so that a client knows who acknowledged its row.
+fn says_who(version: &'static str) -> impl Fn(Response) -> Ready<Response> + Clone {
+    let name = HeaderValue::from_str(version).unwrap_or(HeaderValue::from_static("unknown"));
+    move |mut response| {
+        response.headers_mut().insert(SERVER, name.clone());
+        future::ready(response)
+    }
 }
 
 async fn append(State(shared): State<Arc<Shared>>, body: String) -> Response {

@@ -75,6 +75,13 @@ impl Served {
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16, String)> {
+    let answer = answer(address, method, path, body)?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
+    Some((status, body.to_owned()))
+}
+
+fn answer(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<String> {
     let mut stream = TcpStream::connect(address).ok()?;
     stream.set_read_timeout(Some(DEADLINE)).ok()?;
     let length = body.len();
@@ -83,9 +90,7 @@ fn ask(address: SocketAddr, method: &str, path: &str, body: &str) -> Option<(u16
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer).ok()?;
-    let (head, body) = answer.split_once("\r\n\r\n")?;
-    let status = head.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()?;
-    Some((status, body.to_owned()))
+    Some(answer)
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -105,6 +110,15 @@ fn outcome(words: &str, data: &Path) -> Output {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn every_answer_says_which_version_gave_it() {
+    let data = tempfile::tempdir().unwrap();
+    let served = Served::start("1.1.1 --as 1.7.3", data.path());
+    assert_eq!(served.get("/version"), (200, "1.7.3".into()));
+    let taken = answer(served.address, "POST", "/rows", "7").unwrap();
+    assert!(taken.contains("\r\nserver: 1.7.3\r\n"), "{taken}");
 }
 
 #[test]

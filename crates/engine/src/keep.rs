@@ -2,6 +2,7 @@
 
 use crate::machine::{App, DataChoice, Retained, State, WayBack};
 use crate::noun::{Now, SnapshotId};
+use crate::plan::DataWork;
 use crate::policy::Policy;
 use crate::ports::{KeepSet, Observed};
 
@@ -27,6 +28,10 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
     if let Some(update) = app.state.update() {
         set.txns.insert(update.plan.txn.clone());
         set.open = Some(update.plan.txn.clone());
+        set.txns.insert(update.plan.data_txn());
+        if let DataWork::Restore(id) = update.plan.work() {
+            set.snapshots.insert(id);
+        }
         set.releases.extend(update.plan.from.iter().map(|from| from.release.digest.clone()));
     }
     set.snapshots.extend(open_snapshot(&app.state));

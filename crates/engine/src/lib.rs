@@ -6,6 +6,7 @@
 //! which [`agent`] acts and observes, and the rest are the pure parts these stand on.
 
 pub mod agent;
+pub mod data;
 pub mod gate;
 pub mod keep;
 pub mod machine;
@@ -15,5 +16,6 @@ pub mod plan;
 pub mod policy;
 pub mod ports;
 pub mod post_mortem;
+pub mod rollback;
 pub mod version;
 pub mod window;

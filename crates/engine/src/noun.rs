@@ -7,6 +7,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::plan::Ordered;
+
 macro_rules! text_newtype {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
@@ -98,6 +100,10 @@ pub enum Via {
     Pin,
     /// The release is the same; its configuration changed.
     Configuration,
+    /// A person goes back to a release that ran here (UPD-25).
+    Rollback,
+    /// A person runs the migration of the release that runs (UPD-5).
+    Migration,
 }
 
 /// A release that a check found and that is not the one running.
@@ -114,6 +120,9 @@ pub struct Offer {
     pub serial: Option<u64>,
     /// When this host saw it first, in milliseconds since 1970.
     pub first_seen_ms: i64,
+    /// A person ordered it; no source offers it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ordered: Option<Box<Ordered>>,
 }
 
 impl Offer {

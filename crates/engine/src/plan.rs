@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::gate::Answer;
-use crate::noun::{ConfigHash, Offer, ProbeName, Release, TxnId, VolumeName};
+use crate::noun::{ConfigHash, Offer, ProbeName, Release, SnapshotId, TxnId, VolumeName};
 
 /// A release in place, with the configuration and the procedure that go with it.
 ///
@@ -21,6 +21,32 @@ pub struct Installed {
     pub config: ConfigHash,
     /// How it is stopped, started and asked.
     pub procedure: Procedure,
+}
+
+/// What a person ordered; it goes the same way as a candidate that a source offers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ordered {
+    /// Who.
+    pub by: String,
+    /// What shall run, with the configuration that it ran with.
+    pub to: Installed,
+    /// What is done to the data first.
+    pub work: DataWork,
+}
+
+/// What is done to the data of the stopped app before the release starts. Whatever it is, it is
+/// never done a second time on data that it may have touched: the update goes back instead.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DataWork {
+    /// It stays as it is.
+    Nothing,
+    /// The migration of the release that shall run.
+    Up,
+    /// The release that ran undoes its migration.
+    Down,
+    /// This copy takes its place; what is there is set aside.
+    Restore(SnapshotId),
 }
 
 /// What one update will do.
@@ -42,9 +68,39 @@ pub struct Plan {
     pub left_out: Vec<ProbeName>,
     /// Wall clock when it was drawn, milliseconds since 1970.
     pub drawn_ms: i64,
+    /// What is done to the data before the release starts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<DataWork>,
+    /// Why `from` could not run on the data once the candidate had it, as far as that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub one_way: Option<String>,
 }
 
 impl Plan {
+    /// What is done to the data before the release starts; plans that do not say so yet migrate
+    /// whenever the release can.
+    #[must_use]
+    pub fn work(&self) -> DataWork {
+        match &self.work {
+            Some(work) => work.clone(),
+            None if self.to.release.migration.is_some() => DataWork::Up,
+            None => DataWork::Nothing,
+        }
+    }
+
+    /// Whether the release's migration was run and the release brings the command that undoes it.
+    #[must_use]
+    pub fn can_undo(&self) -> bool {
+        let reversible = |migration: &crate::noun::Migration| migration.reversible;
+        self.work() == DataWork::Up && self.to.release.migration.as_ref().is_some_and(reversible)
+    }
+
+    /// Names the data that an ordered restore sets aside: not what the way back sets aside.
+    #[must_use]
+    pub fn data_txn(&self) -> TxnId {
+        TxnId(format!("{}-data", self.txn))
+    }
+
     /// Whether a snapshot is to be taken (UPD-10: an app without volumes has none).
     #[must_use]
     pub fn has_data(&self) -> bool {
@@ -61,10 +117,12 @@ impl Plan {
         volumes
     }
 
-    /// The probes that count for the candidate.
+    /// The probes that count for the candidate. A release that a person orders has to be well all
+    /// round: that the one before was not is often why.
     #[must_use]
     pub fn probes(&self) -> Vec<Probe> {
-        let kept = |probe: &&Probe| !self.left_out.contains(&probe.name);
+        let all = self.offer.ordered.is_some();
+        let kept = |probe: &&Probe| all || !self.left_out.contains(&probe.name);
         self.to.procedure.probes.iter().filter(kept).cloned().collect()
     }
 }

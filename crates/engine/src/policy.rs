@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::notes::Markers;
+use crate::notes::{DEFAULT_MARKERS, Markers};
 use crate::noun::{AppName, ConfigHash};
 use crate::plan::Procedure;
 use crate::ports::ExternalCheck;
@@ -82,4 +82,29 @@ pub struct Policy {
     pub retain_ms: u64,
     /// How many of them at most.
     pub keep_way_backs: usize,
+}
+
+impl Policy {
+    /// A policy of which nobody decided anything: updates at any time, majors ask, one way back.
+    #[must_use]
+    pub fn plain(app: AppName, config: ConfigHash, procedure: Procedure) -> Self {
+        Self {
+            app,
+            profile: Profile::Server,
+            mode: Mode::Auto,
+            config,
+            procedure,
+            version_form: VersionForm::Plain,
+            downgrades: Downgrades::Hold,
+            notes_required: false,
+            markers: Markers::new(DEFAULT_MARKERS),
+            windows: None,
+            external: Vec::new(),
+            after: Vec::new(),
+            group: "default".to_owned(),
+            min_age_ms: 0,
+            retain_ms: 0,
+            keep_way_backs: 1,
+        }
+    }
 }

@@ -4,14 +4,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
 use groundcrew_engine::agent::{Agent, Look, Turn};
 use groundcrew_engine::machine::{App, Entry, Event, KnownBad, LastGood, Merit, State, WayBack};
-use groundcrew_engine::notes::{DEFAULT_MARKERS, Markers};
 use groundcrew_engine::noun::{AppName, ConfigHash, SnapshotId};
 use groundcrew_engine::plan::{
     Installed, Probe, ProbeKind, Procedure, ProveSpec, StopSpec, Traffic, Volume, WatchSpec,
 };
-use groundcrew_engine::policy::{Downgrades, Policy, Profile};
+use groundcrew_engine::policy::Policy;
 use groundcrew_engine::ports::{ExternalCheck, Silent};
-use groundcrew_engine::version::VersionForm;
+use groundcrew_engine::rollback::{Ask, Choice, DataWish, Way, choose};
 
 use crate::ports::SimPorts;
 use crate::seeded::Seeded;
@@ -26,6 +25,8 @@ const POLL_MS: u64 = 60_000;
 const QUIET_POLLS: u32 = 3;
 /// Times that a person takes a stuck update up again.
 const UNBLOCKS_MAX: usize = 3;
+/// Times that a person asks for the release before.
+const ORDERS_MAX: usize = 6;
 /// Polls that a candidate may wait for its next try.
 const DEFERRED_POLLS: u32 = 60;
 
@@ -48,17 +49,9 @@ pub fn begin(story: &Story) -> World {
 /// The settings of a story's app.
 #[must_use]
 pub fn policy(story: &Story) -> Policy {
+    let config = ConfigHash::from("c1");
     Policy {
-        app: AppName::from("forge"),
-        profile: Profile::Server,
         mode: story.mode,
-        config: ConfigHash::from("c1"),
-        procedure: procedure(story),
-        version_form: VersionForm::Plain,
-        downgrades: Downgrades::Hold,
-        notes_required: false,
-        markers: Markers::new(DEFAULT_MARKERS),
-        windows: None,
         external: vec![ExternalCheck {
             name: "ci".to_owned(),
             command: Some(vec!["ci-green".to_owned()]),
@@ -67,10 +60,8 @@ pub fn policy(story: &Story) -> Policy {
             about: std::collections::BTreeMap::new(),
         }],
         after: vec!["tiles".to_owned()],
-        group: "default".to_owned(),
-        min_age_ms: 0,
         retain_ms: 7 * 86_400_000,
-        keep_way_backs: 1,
+        ..Policy::plain(AppName::from("forge"), config, procedure(story))
     }
 }
 
@@ -192,6 +183,7 @@ fn turns(world: &Shared, story: &Story) -> App {
         Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
     for _ in 0..TURNS_MAX {
         life.stop_under_watch(&mut agent);
+        life.take_back(&mut agent);
         let turn = agent.turn(life.due, true);
         life.due = false;
         life.tidy(&mut agent);
@@ -308,6 +300,9 @@ impl Life<'_> {
                 (Wish::Pin(to), _) if app.pin.as_deref() != Some(to) => {
                     Some(Event::Pinned { to: (*to).to_owned() })
                 }
+                (Wish::Return(restore), State::Idle | State::Held(_) | State::Deferred(_)) => {
+                    self.leave(app, *restore)
+                }
                 _ => None,
             };
             if let Some(event) = event {
@@ -330,6 +325,51 @@ impl Life<'_> {
             let mut world = self.world.borrow_mut();
             world.end_run("stopped");
             (world.halted, world.auto_start) = (true, false);
+        }
+    }
+
+    /// A person takes an update back that is watched, once and as soon as it is.
+    fn take_back(&mut self, agent: &mut Agent<'_, '_>) {
+        let wish = self.story.wishes.iter().find_map(|wish| match wish {
+            Wish::TakeBack(restore) => Some(*restore),
+            _ => None,
+        });
+        let Some(restore) = wish.filter(|_| matches!(agent.app().state, State::Watching(_))) else {
+            return;
+        };
+        let policy = policy(self.story);
+        let data = if restore { DataWish::Usual } else { DataWish::Keep };
+        let ask = Ask { release: None, data, approved: false, by: "ann" };
+        match choose(agent.app(), &policy, &ask, 0) {
+            Ok(Choice { way: Way::TakeBack(data), .. }) => {
+                agent.tell(Event::GoBack { by: "ann".to_owned(), data });
+            }
+            other => self.world.borrow_mut().violation(format!("no way back: {other:?}")),
+        }
+    }
+
+    /// A person leaves a proven release, and asks again when the machine went back on it.
+    fn leave(&self, app: &App, restore: bool) -> Option<Event> {
+        let first = self.story.installed?;
+        let runs = app.running.as_ref()?;
+        let good = app.last_good.as_ref()?;
+        // Whoever is told that the host is busy asks again later.
+        if self.world.borrow().busy.is_some() {
+            return None;
+        }
+        let is_left = runs.release.version == first || good.installed != *runs;
+        let asked = |entry: &&Entry| matches!(entry.event, Event::Ordered { .. });
+        if is_left || self.world.borrow().journal.iter().filter(asked).count() >= ORDERS_MAX {
+            return None;
+        }
+        let data = if restore { DataWish::Restore(None) } else { DataWish::Keep };
+        let ask = Ask { release: None, data, approved: true, by: "ann" };
+        match choose(app, &policy(self.story), &ask, 0) {
+            Ok(Choice { way: Way::Order(offer), .. }) => Some(Event::Ordered { offer: *offer }),
+            other => {
+                self.world.borrow_mut().violation(format!("no way back: {other:?}"));
+                None
+            }
         }
     }
 

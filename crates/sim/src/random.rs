@@ -97,7 +97,7 @@ fn disturb(mut story: Story, dice: &mut Dice) -> Story {
     for _ in 0..dice.below(4) {
         let Some(on) = dice.pick(MOMENTS) else { continue };
         let Some(then) = disturbance(dice) else { continue };
-        story.triggers.push(Trigger { on, then, fired: false });
+        story.triggers.push(Trigger { on, skip: 0, then, fired: false });
     }
     story.wishes.push(Wish::Unstick);
     story.self_starting |= dice.below(8) == 0;

@@ -11,6 +11,10 @@ pub struct SimRelease {
     pub epoch: u64,
     /// What its migration does, if it has one.
     pub migration: Option<Migrates>,
+    /// The epoch that it can bring the data back to.
+    pub undoes_to: Option<u64>,
+    /// What comes of that.
+    pub undoing: Migrates,
     /// How it starts.
     pub starts: Starts,
     /// What its probe says.
@@ -66,6 +70,8 @@ impl SimRelease {
             version,
             epoch,
             migration: None,
+            undoes_to: None,
+            undoing: Migrates::Well,
             starts: Starts::Well,
             health: Health::Well,
             note: "Nothing to do.",
@@ -78,6 +84,13 @@ impl SimRelease {
     #[must_use]
     pub const fn migrating(mut self, how: Migrates) -> Self {
         self.migration = Some(how);
+        self
+    }
+
+    /// The same with a command that undoes the migration.
+    #[must_use]
+    pub const fn undoing(mut self, how: Migrates, to: u64) -> Self {
+        (self.undoing, self.undoes_to) = (how, Some(to));
         self
     }
 
@@ -118,7 +131,9 @@ impl SimRelease {
             published_ms: None,
             data_epoch: Some(self.epoch),
             data_compatible_from: self.compatible_from.map(str::to_owned),
-            migration: self.migration.map(|_| Migration { reversible: false, timeout_ms: 60_000 }),
+            migration: self
+                .migration
+                .map(|_| Migration { reversible: self.undoes_to.is_some(), timeout_ms: 60_000 }),
         }
     }
 }

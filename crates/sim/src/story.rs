@@ -3,6 +3,8 @@
 //! A story is data. `all()` multiplies candidates by environments; each is run calmly once and
 //! then with the power cut, and with the agent killed, at every point.
 
+mod returns;
+
 use groundcrew_engine::noun::Fault;
 use groundcrew_engine::plan::OnDegraded;
 use groundcrew_engine::policy::Mode;
@@ -14,6 +16,8 @@ use crate::release::{Health, Migrates, SimRelease, Starts};
 pub struct Trigger {
     /// The event's name.
     pub on: &'static str,
+    /// Times that the event passes before.
+    pub skip: u32,
     /// What happens.
     pub then: Do,
     /// It happened.
@@ -59,6 +63,10 @@ pub enum Wish {
     CallGood,
     /// Pins the app to a version.
     Pin(&'static str),
+    /// Takes an accepted update back; true: its data comes back too.
+    TakeBack(bool),
+    /// Goes back to the release before, after it was proven; true: with the data of then.
+    Return(bool),
 }
 
 /// One story.
@@ -158,6 +166,13 @@ fn offers() -> Vec<Offer> {
 }
 
 impl Story {
+    /// A person goes back in it.
+    #[must_use]
+    pub fn goes_back(&self) -> bool {
+        let back = |wish: &Wish| matches!(wish, Wish::TakeBack(_) | Wish::Return(_));
+        self.wishes.iter().any(back)
+    }
+
     fn of(offer: &Offer, volumes: usize) -> Self {
         Self {
             name: format!("{}, {volumes} volumes", offer.name),
@@ -182,7 +197,13 @@ impl Story {
     }
 
     fn on(mut self, on: &'static str, then: Do) -> Self {
-        self.triggers.push(Trigger { on, then, fired: false });
+        self.triggers.push(Trigger { on, skip: 0, then, fired: false });
+        self
+    }
+
+    /// The second time that the event is recorded: in the update that a person ordered.
+    fn on_second(mut self, on: &'static str, then: Do) -> Self {
+        self.triggers.push(Trigger { on, skip: 1, then, fired: false });
         self
     }
 }
@@ -210,6 +231,7 @@ pub fn all() -> Vec<Story> {
         stories.extend(meddlers(offer));
     }
     stories.extend(successions());
+    stories.extend(returns::returns());
     stories
 }
 
@@ -257,7 +279,11 @@ fn busy(offer: &Offer) -> Vec<Story> {
             .named(&format!("busy at {on}"))
             .on(on, Do::Busy(Some("a flight is in progress")))
     };
-    events.iter().map(story).collect()
+    let second = |on: &'static str| {
+        let what = format!("busy at {on}, the second time");
+        Story::of(offer, 2).named(&what).on_second(on, Do::Busy(Some("a flight is in progress")))
+    };
+    events.iter().map(story).chain(["stopped", "snapshotted"].map(second)).collect()
 }
 
 fn full_journal(offer: &Offer) -> Vec<Story> {
@@ -342,6 +368,8 @@ fn meddlers(offer: &Offer) -> Vec<Story> {
         stories.push(of(&format!("the app dies at {on}")).on(on, Do::KillTheApp));
     }
     stories.push(of("its volume is deleted").on("disproved", Do::DeleteVolume));
+    let ill = Do::Fail("hook close", 9, Fault::host("it answers no more"));
+    stories.push(of("an ill candidate cannot keep users out").on("disproved", ill));
     let mut own_restarts = of("the engine restarts what is down");
     own_restarts.self_starting = true;
     stories.push(own_restarts);

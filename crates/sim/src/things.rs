@@ -41,10 +41,19 @@ pub struct Run {
 pub struct Truth {
     /// Broken promises, in words.
     pub violations: Vec<String>,
-    /// Rows written by a release since its data was last brought back, by version.
-    pub rows: BTreeMap<String, Vec<String>>,
+    /// What belongs into the live data.
+    pub book: Book,
+    /// What belonged into it when each copy was taken.
+    pub at_copy: BTreeMap<String, Book>,
     /// Rows that were taken back, and by which update.
     pub taken_back: (String, Vec<String>),
-    /// Migrations that ran to their end on the live data, since the last restore.
-    pub migrations: u32,
+}
+
+/// What belongs into an app's data.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Book {
+    /// Rows by the version that wrote them.
+    pub rows: BTreeMap<String, Vec<String>>,
+    /// Versions whose migration ran to its end and was not undone.
+    pub migrated: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! What must hold on the ground when a story is over, whatever the agent believes.
 
 use groundcrew_engine::machine::{App, Cause, Ending, State};
-use groundcrew_engine::noun::Digest;
+use groundcrew_engine::noun::{Digest, Via};
 
 use crate::release::{Health, SimRelease, Starts};
 use crate::story::{Do, Story};
@@ -43,7 +43,7 @@ pub fn violations(world: &World, app: &App, story: &Story) -> Vec<String> {
         return found;
     }
     found.extend(one_release_runs(world, app));
-    found.extend(its_data_belongs_to_it(world, app));
+    found.extend(its_data_belongs_to_it(world, app, story));
     found.extend(nothing_is_left_behind(world));
     found.extend(the_way_back_is_here(world, app));
     found.extend(people_were_told(world, app));
@@ -76,7 +76,7 @@ fn one_release_runs(world: &World, app: &App) -> Vec<String> {
 }
 
 /// Row by row: nothing is missing, nothing is there twice, nothing of a release that went back.
-fn its_data_belongs_to_it(world: &World, app: &App) -> Vec<String> {
+fn its_data_belongs_to_it(world: &World, app: &App, story: &Story) -> Vec<String> {
     let mut found = Vec::new();
     let Some(release) = running(world, app) else { return found };
     let epoch = format!("epoch {}", release.epoch);
@@ -93,14 +93,19 @@ fn its_data_belongs_to_it(world: &World, app: &App) -> Vec<String> {
         for of in &world.releases {
             let mark = format!("migrated by {}", of.version);
             let times = tree.lines.iter().filter(|line| **line == mark).count();
-            let want = usize::from(of.migration.is_some() && stayed(of.version));
+            let book = &world.truth.book.migrated;
+            let want = if story.goes_back() {
+                book.iter().filter(|version| *version == of.version).count().min(1)
+            } else {
+                usize::from(of.migration.is_some() && stayed(of.version))
+            };
             if times != want {
                 found.push(format!("{name}: {mark} {times} times, should be {want}"));
             }
         }
         let rows: Vec<&String> =
             tree.lines.iter().filter(|line| line.starts_with("row ")).collect();
-        for (version, written) in &world.truth.rows {
+        for (version, written) in &world.truth.book.rows {
             let suffix = format!(" by {version}");
             let mine: Vec<&String> =
                 rows.iter().filter(|row| row.ends_with(&suffix)).copied().collect();
@@ -110,7 +115,7 @@ fn its_data_belongs_to_it(world: &World, app: &App) -> Vec<String> {
             }
         }
         let known = |row: &&&String| {
-            world.truth.rows.keys().any(|version| row.ends_with(&format!(" by {version}")))
+            world.truth.book.rows.keys().any(|version| row.ends_with(&format!(" by {version}")))
         };
         let strangers = rows.iter().filter(|row| !known(row)).count();
         if strangers > 0 {
@@ -168,7 +173,9 @@ fn people_were_told(world: &World, app: &App) -> Vec<String> {
             found.push(format!("nobody was told how {} ended", summary.txn));
         }
         let rolled_back = summary.ending == Ending::RolledBack;
-        if rolled_back && !world.post_mortems.contains_key(&summary.txn.0) {
+        let by_hand = summary.via == Some(Via::Rollback)
+            && matches!(summary.ending, Ending::Proven | Ending::Unproven);
+        if (rolled_back || by_hand) && !world.post_mortems.contains_key(&summary.txn.0) {
             found.push(format!("{} has no post-mortem", summary.txn));
         }
     }
@@ -196,7 +203,14 @@ fn verdicts_are_right(world: &World, app: &App, story: &Story) -> Vec<String> {
             found.push(format!("{} was blamed", summary.to));
         }
     }
-    for bad in app.known_bad.iter().filter(|_| !framed) {
+    let was_left = |version: &str| {
+        world.history.iter().any(|summary| {
+            let left = summary.via == Some(Via::Rollback);
+            left && summary.from.as_deref() == Some(version)
+                || summary.cause == Some(Cause::Operator) && summary.to == version
+        })
+    };
+    for bad in app.known_bad.iter().filter(|bad| !framed && !was_left(&bad.version)) {
         if is_good(&world.by_version(&bad.version)) {
             found.push(format!("{} is called bad and is well", bad.version));
         }

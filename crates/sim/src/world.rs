@@ -9,14 +9,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use groundcrew_engine::machine::{App, Entry};
-use groundcrew_engine::noun::{BootId, Digest, Fault, Now, TxnId};
+use groundcrew_engine::noun::{BootId, Digest, Fault, Now, SnapshotId, TxnId};
 use groundcrew_engine::plan::Plan;
 use groundcrew_engine::ports::{Notice, Summary};
 
 use crate::release::{Health, SimRelease, Starts};
 use crate::seeded::Seeded;
 use crate::story::{Do, Trigger};
-pub use crate::things::{Copy, Lines, Run, Tree, Truth};
+pub use crate::things::{Book, Copy, Lines, Run, Tree, Truth};
 
 /// Milliseconds of wall time at the first boot.
 const EPOCH_MS: i64 = 1_800_000_000_000;
@@ -240,7 +240,7 @@ impl World {
     }
 
     fn write_row(&mut self, version: &str) {
-        let rows = self.truth.rows.entry(version.to_owned()).or_default();
+        let rows = self.truth.book.rows.entry(version.to_owned()).or_default();
         let row = format!("row {} by {version}", rows.len());
         rows.push(row.clone());
         for tree in self.volumes.values_mut() {
@@ -328,16 +328,21 @@ impl World {
         self.truth.violations.push(what);
     }
 
-    /// The data was brought back: what the candidate wrote is no longer in it.
-    pub fn take_back(&mut self, txn: &TxnId) {
-        let Some((candidate, _, false)) = self.place.clone() else { return };
-        let version = self.by_digest(&candidate).map_or("", |release| release.version);
-        let rows = self.truth.rows.remove(version).unwrap_or_default();
+    /// A copy was brought back: what was written since it was taken is no longer in the data.
+    pub fn take_back(&mut self, txn: &TxnId, copy: &SnapshotId) {
+        // Once the old release is back in its place, the data is its own.
+        if !matches!(self.place, Some((.., false))) {
+            return;
+        }
+        let then = self.truth.at_copy.get(&copy.0).cloned().unwrap_or_default();
+        let before = std::mem::replace(&mut self.truth.book, then);
         if self.truth.taken_back.0 != txn.0 {
             self.truth.taken_back = (txn.0.clone(), Vec::new());
         }
-        self.truth.taken_back.1.extend(rows);
-        self.truth.migrations = 0;
+        let stays = |row: &String| self.truth.book.rows.values().any(|rows| rows.contains(row));
+        let gone =
+            before.rows.into_values().flatten().filter(|row| !stays(row)).collect::<Vec<_>>();
+        self.truth.taken_back.1.extend(gone);
     }
 
     /// The power was gone: everything that was not on a disk is lost.
@@ -371,7 +376,12 @@ impl World {
     pub fn trigger(&mut self, event: &str) {
         let mut due = Vec::new();
         for trigger in &mut self.triggers {
-            if !trigger.fired && trigger.on == event {
+            if trigger.fired || trigger.on != event {
+                continue;
+            }
+            if trigger.skip > 0 {
+                trigger.skip -= 1;
+            } else {
                 trigger.fired = true;
                 due.push(trigger.then.clone());
             }

@@ -34,6 +34,7 @@
 mod archive;
 mod digest;
 mod error;
+mod publish;
 mod read;
 mod release;
 mod sign;
@@ -46,6 +47,9 @@ pub(crate) mod tests;
 
 pub use digest::content_digest;
 pub use error::{Error, Kind};
+pub use publish::{
+    Moved, Published, Sealed, Verified, move_channel, publish, seal_in_place, verify,
+};
 pub use read::{Bundle, Channel, Head, read_channel, versions};
 pub use release::{Migrate, ReleaseToml, Run, SCHEMA, Sha256};
 pub use sign::Key;

@@ -59,6 +59,7 @@ pub struct ReleaseToml {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data_compatible_from: Option<String>,
     /// The digest of the canonical list of `files/`.
+    #[serde(default = "Sha256::unsealed")]
     pub content: Sha256,
     /// Where the notes are: `notes/`, if there are any.
     #[serde(default, deserialize_with = "notes", skip_serializing_if = "Option::is_none")]
@@ -113,6 +114,16 @@ impl ReleaseToml {
     /// # Errors
     /// `Refused`, with line and column.
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<ReleaseToml, Error> {
+        let release = ReleaseToml::parse_unsealed(path, bytes)?;
+        if release.content == Sha256::unsealed() {
+            let message = "there is no `content`; `groundcrew bundle seal` puts it in".to_owned();
+            return Err(at(path, bytes, 0, message));
+        }
+        Ok(release)
+    }
+
+    /// The same for one that is about to be sealed: it may lack `content`.
+    pub(super) fn parse_unsealed(path: &Path, bytes: &[u8]) -> Result<ReleaseToml, Error> {
         parse_schema(path, bytes)?;
         parse(path, bytes)
     }
@@ -196,6 +207,11 @@ pub(super) fn check_name(name: &str) -> Result<(), String> {
 }
 
 impl Sha256 {
+    /// What stands for a digest that is not known yet; no digest is spelled so.
+    fn unsealed() -> Sha256 {
+        Sha256(String::new())
+    }
+
     /// The digest of bytes.
     pub fn of(bytes: &[u8]) -> Sha256 {
         Sha256::from_hasher(sha2::Sha256::new_with_prefix(bytes))

@@ -159,7 +159,7 @@ impl ProcessRuntime {
         let seen = look::look(&self.dir)?;
         let shelved = self.shelf.take(&order.installed.release.digest)?;
         let kind = match order.purpose {
-            Purpose::Migrate => Kind::Migration,
+            Purpose::Migrate | Purpose::Undo => Kind::Migration,
             Purpose::Hook(_) => Kind::Hook,
         };
         if kind == Kind::Migration {

@@ -23,6 +23,9 @@ pub(super) const PARTIAL: &str = ".partial";
 /// and for people who read it.
 const NAME_BYTES_MAX: usize = 128;
 
+/// Permissions of the volumes' directory where there is none yet.
+const PARENT_MODE: u32 = 0o755;
+
 /// How much of a lock's text is read to say who holds it.
 const HOLDER_BYTES_MAX: u64 = 200;
 
@@ -78,9 +81,11 @@ impl Area {
     }
 
     /// Makes the directory `below` and all above it if missing, and makes sure that they are ours.
+    /// The volumes' own directory is not for us alone: the app has to get to its data through it.
     pub(super) fn make(&self, below: &Path) -> Result<(), Error> {
-        durable::create_dir_all(below, 0o700, Site::Area)
-            .map_err(Error::durable("make room beside the volume"))?;
+        let made = durable::create_dir_all(&self.parent, PARENT_MODE, Site::Area)
+            .and_then(|()| durable::create_dir_all(below, 0o700, Site::Area));
+        made.map_err(Error::durable("make room beside the volume"))?;
         self.check()
     }
 

@@ -66,7 +66,9 @@ impl Store {
     }
 
     pub(super) fn free_ballast(&self, app: &str) -> Result<(), Error> {
-        self.remove(&self.ballast_path(app))
+        let path = self.ballast_path(app);
+        self.remove(&in_making(&path))?;
+        self.remove(&path)
     }
 
     fn remove(&self, path: &Path) -> Result<(), Error> {
@@ -84,11 +86,16 @@ fn is_whole(path: &Path) -> bool {
     })
 }
 
+/// The ballast until it is whole; one that nobody finished holds room as well.
+fn in_making(path: &Path) -> PathBuf {
+    path.with_extension("ballast.partial")
+}
+
 fn make_ballast(path: &Path) -> Result<(), Error> {
     if is_whole(path) {
         return Ok(());
     }
-    let making = path.with_extension("ballast.partial");
+    let making = in_making(path);
     let made = fill(&making).and_then(|()| {
         durable::rename(&making, path, Site::Ballast).map_err(Error::durable("reserve room"))
     });

@@ -53,6 +53,18 @@ impl Agent<'_, '_> {
         Ok(Checked { offer: Some(offer), fetched, answers, room })
     }
 
+    /// Asks whether what a person orders can be done now, and gives back what asking took.
+    pub fn check_order(&mut self, offer: &Offer) -> Vec<Answer> {
+        let facts = gather::gate_facts(Round::Arm, &self.app, offer, &mut self.stage);
+        self.stage.ports.neighbors.exclude(false);
+        judge(Round::Arm, &self.app, self.policy, &facts)
+    }
+
+    /// Why nothing that runs may be stopped now, if so.
+    pub fn busy(&mut self) -> Option<String> {
+        gather::facts(self.stage.ports, false, false).busy
+    }
+
     /// A candidate that waits already was seen then, not now.
     fn as_seen_first(&self, offer: Offer) -> Offer {
         match &self.app.state {

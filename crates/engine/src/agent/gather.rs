@@ -30,7 +30,8 @@ pub(super) fn gate_facts(
 ) -> GateFacts {
     let now = stage.ports.clock.now();
     let all = round == Round::Arm;
-    let looks = round != Round::Volatile;
+    // What a person orders is asked only whether it can be done now.
+    let looks = round != Round::Volatile && offer.ordered.is_none();
     let airborne = stage.policy.profile == Profile::Airborne;
     let asks_busy = airborne || round != Round::Candidate;
     GateFacts {
@@ -41,7 +42,7 @@ pub(super) fn gate_facts(
         notes: if looks { notes(round, offer, stage) } else { NotesFact::AfterFetch },
         external: if looks { external(offer, stage) } else { Vec::new() },
         neighbors: if looks { stage.ports.neighbors.list() } else { Vec::<Neighbor>::new() },
-        claim: if looks && !all { None } else { stage.ports.neighbors.exclude(true) },
+        claim: if round == Round::Candidate { None } else { stage.ports.neighbors.exclude(true) },
         room: (round != Round::Candidate).then(|| room(app, offer, stage)),
         way_back: all.then(|| way_back(app, stage)),
         baseline: all.then(|| baseline(app, stage)),

@@ -26,7 +26,8 @@ impl Agent<'_, '_> {
     ///
     /// The source could not answer; nothing was recorded.
     pub fn look(&mut self, apply_config: bool) -> Result<Look, SourceError> {
-        if self.app.state.update().is_some() {
+        let ordered = self.app.state.offer().is_some_and(|offer| offer.ordered.is_some());
+        if self.app.state.update().is_some() || ordered {
             return Ok(Look::Later);
         }
         let follow = self.app.pin.clone().map_or(Follow::Channel, Follow::Pin);
@@ -68,7 +69,14 @@ impl Agent<'_, '_> {
             (false, Follow::Channel) => Via::Channel,
         };
         let first_seen_ms = self.stage.ports.clock.now().wall_ms;
-        Some(Offer { release: found.release, config, via, serial: found.serial, first_seen_ms })
+        Some(Offer {
+            release: found.release,
+            config,
+            via,
+            serial: found.serial,
+            first_seen_ms,
+            ordered: None,
+        })
     }
 
     /// A person asked for the new configuration and a gate said not now.

@@ -11,12 +11,14 @@ mod check;
 mod gather;
 mod look;
 mod notices;
+mod on_data;
 mod perform;
 mod post_mortem;
 pub mod prove;
 
 use std::time::Duration;
 
+use crate::data::{Passage, passage};
 use crate::gate::{Answer, Round, judge};
 use crate::keep::keep_set;
 use crate::machine::{Action, App, Entry, Event, State, Step, Takeover, Update};
@@ -243,14 +245,24 @@ impl<'a, 'w> Agent<'a, 'w> {
         now: &crate::noun::Now,
     ) -> Plan {
         let red = baseline.into_iter().filter(|finding| finding.failure.is_some());
-        Plan {
-            txn: TxnId::at(now),
-            from: self.app.running.clone(),
-            to: Installed {
+        let from = self.app.running.clone();
+        let before = from.as_ref().map(|from| &from.release);
+        let Passage { work, one_way } = passage(self.policy.version_form, before, &offer.release);
+        let ordered = offer.ordered.as_ref();
+        let to = ordered.map_or_else(
+            || Installed {
                 release: offer.release.clone(),
                 config: self.policy.config.clone(),
                 procedure: self.policy.procedure.clone(),
             },
+            |ordered| ordered.to.clone(),
+        );
+        Plan {
+            txn: TxnId::at(now),
+            from,
+            to,
+            work: Some(ordered.map_or(work, |ordered| ordered.work.clone())),
+            one_way,
             offer: Offer { config: self.policy.config.clone(), ..offer },
             answers,
             left_out: red.map(|finding| finding.probe.as_str().into()).collect(),

@@ -3,7 +3,7 @@
 
 use crate::gate::{Answer, Verdict};
 use crate::machine::{App, DataChoice, Ending, Entry, Event, State, Waiting};
-use crate::noun::AppName;
+use crate::noun::{AppName, Via};
 use crate::ports::{Notice, Severity, Summary};
 
 /// The notices that follow from one entry.
@@ -73,7 +73,7 @@ fn closed(app: &AppName, ending: Ending, summary: &Summary) -> Notice {
     let to = &summary.to;
     let why = summary.why.as_deref().unwrap_or("no reason recorded");
     let (severity, title, body) = match ending {
-        Ending::Proven => (Severity::Info, format!("{app}: {to} is proven"), String::new()),
+        Ending::Proven => (Severity::Info, format!("{app}: {to} is proven"), by_hand(summary)),
         Ending::Unproven => (
             Severity::Alert,
             format!("{app}: {to} runs and is not proven"),
@@ -92,6 +92,19 @@ fn closed(app: &AppName, ending: Ending, summary: &Summary) -> Notice {
         }
     };
     Notice { key: format!("{app}/{}/closed", summary.txn), severity, title, body }
+}
+
+/// What a person should find again who ordered it, or who did not.
+fn by_hand(summary: &Summary) -> String {
+    let Some(by) = &summary.by else { return String::new() };
+    let what = match (&summary.via, &summary.from) {
+        (Some(Via::Rollback), Some(from)) => format!("{from} was left by {by}"),
+        _ => format!("ordered by {by}"),
+    };
+    match &summary.set_aside {
+        Some(place) => format!("{what}; the data of before is kept at {place}"),
+        None => what,
+    }
 }
 
 fn revived(app: &AppName, after: &App, ended: Option<&str>, failure: Option<&str>) -> Notice {
@@ -120,8 +133,8 @@ pub fn summary(before: &App, entry: &Entry) -> Option<Summary> {
             Some(back.why.clone()),
             back.set_aside.clone().filter(|_| back.data == DataChoice::Restore),
         ),
-        State::Unproven(unproven) => (None, Some(unproven.why.clone()), None),
-        _ => (None, None, None),
+        State::Unproven(unproven) => (None, Some(unproven.why.clone()), update.set_aside.clone()),
+        _ => (None, None, update.set_aside.clone()),
     };
     Some(Summary {
         txn: plan.txn.clone(),
@@ -135,5 +148,8 @@ pub fn summary(before: &App, entry: &Entry) -> Option<Summary> {
         closed_ms: entry.at.wall_ms,
         downtime_ms,
         set_aside,
+        via: Some(plan.offer.via.clone()),
+        by: plan.offer.ordered.as_ref().map(|ordered| ordered.by.clone()),
+        work: Some(plan.work()),
     })
 }

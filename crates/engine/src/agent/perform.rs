@@ -1,23 +1,22 @@
 //! Carries out one step: maps it to the ports and says what happened. Decides nothing.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::gather::since_ms;
 use super::prove::{Prover, Round, Verdict};
-use super::{Stage, post_mortem};
-use crate::machine::{App, Back, Ending, Event, Secured, State, Step, Update, WatchTick, WayBack};
-use crate::noun::{Fault, FaultKind, Offer, SnapshotId, TxnId, VolumeName};
-use crate::plan::{Installed, Probe, Volume};
-use crate::ports::{
-    CommandOrder, Ended, Purpose, RestoreOrder, StartOrder, StopOrder, SwitchOrder, TakeOrder,
-    Woken,
+use super::{Stage, on_data, post_mortem};
+use crate::machine::{
+    App, Back, Ending, Entry, Event, Secured, State, Step, Unproven, Update, WatchTick,
 };
+use crate::noun::{AppName, Fault, FaultKind, Offer, TxnId, Via};
+use crate::plan::{Installed, Plan, Probe};
+use crate::ports::{CommandOrder, Ended, Purpose, StartOrder, StopOrder, SwitchOrder, Woken};
 
 /// Limit of a traffic hook or pre-stop command.
 const HOOK_TIMEOUT_MS: u64 = 60_000;
 
 /// What came of a step.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time and is moved once")]
 pub(super) enum Outcome {
     /// This happened.
     Event(Event),
@@ -34,9 +33,9 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
         (Step::Prepare, State::Armed(update)) => prepare(update, stage),
         (Step::Precopy, State::Precopying(_)) => Ok(Event::Precopied { bytes: 0 }),
         (Step::Stop, State::Draining(draining)) => stop(&draining.update, stage),
-        (Step::Snapshot, State::Snapshotting(update)) => snapshot(update, stage),
+        (Step::Snapshot, State::Snapshotting(update)) => on_data::snapshot(update, stage),
         (Step::Switch, State::Applying(secured)) => switch(&secured.update, stage),
-        (Step::Migrate, State::Migrating(secured)) => migrate(&secured.update, stage),
+        (Step::Migrate, State::Migrating(secured)) => on_data::migrate(&secured.update, stage),
         (Step::Start, State::Starting(secured)) => start(&secured.update, stage),
         (Step::Prove, State::Probing(secured)) => return prove(secured, stage),
         (Step::Open, State::Accepted(secured)) => open(&secured.update, stage),
@@ -46,8 +45,12 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
         (Step::WatchStart, State::Watching(watching)) => watch_start(&watching.secured, stage),
         (Step::KeepEvidence, State::RollbackDecided(_)) => Ok(keep_evidence(stage)),
         (Step::RbStop, State::RbStopping(back)) => rb_stop(back, stage),
-        (Step::RbBuild, State::RbData(back)) => rb_build(back, stage),
-        (Step::RbExchange, State::RbData(back)) => rb_exchange(back, stage),
+        (Step::RbBuild, State::RbData(back)) => on_data::rb_build(back, stage),
+        (Step::RbExchange, State::RbData(back)) => on_data::rb_exchange(back, stage),
+        (Step::RbMigrate, State::RbData(back)) => {
+            on_data::undo(&back.update.plan.to, &back.update.plan.txn, stage)
+                .map(|()| Event::RbMigrated)
+        }
         (Step::RbSwitch, State::RbSwitch(back)) => rb_switch(back, stage),
         (Step::RbStart, State::RbStarting(back)) => rb_start(back, stage),
         (Step::RbProve, State::RbProbing(back)) => return rb_prove(back, stage),
@@ -64,7 +67,7 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
     Outcome::Event(done.unwrap_or_else(|fault| Event::Failed { step, fault }))
 }
 
-type Done = Result<Event, Fault>;
+pub(super) type Done = Result<Event, Fault>;
 
 fn fetch(offer: &Offer, stage: &mut Stage<'_, '_>) -> Done {
     let release = stage.ports.source.fetch(&offer.release, stage.progress)?;
@@ -109,32 +112,10 @@ fn hook(
     stage.ports.runtime.run(&order).map_err(|fault| Fault::host(fault.text))
 }
 
-fn snapshot(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
-    let plan = &update.plan;
-    if !plan.has_data() {
-        return Ok(Event::Snapshotted { snapshot: None, bytes: 0 });
-    }
-    let id = SnapshotId(plan.txn.0.clone());
-    let volumes = plan.volumes();
-    let owner = plan.from.as_ref().map(|from| &from.release);
-    let order = TakeOrder { id: &id, txn: &plan.txn, owner, volumes: &volumes };
-    let taken = stage.ports.snapshots.take(&order, stage.progress)?;
-    Ok(Event::Snapshotted { snapshot: Some(id), bytes: taken.bytes })
-}
-
 fn switch(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
     let order = SwitchOrder { to: Some(&update.plan.to), txn: &update.plan.txn, back: false };
     stage.ports.runtime.switch(&order)?;
     Ok(Event::Switched)
-}
-
-fn migrate(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
-    let to = &update.plan.to;
-    let timeout_ms = to.release.migration.as_ref().map_or(0, |migration| migration.timeout_ms);
-    let purpose = Purpose::Migrate;
-    let order = CommandOrder { installed: to, txn: &update.plan.txn, purpose, timeout_ms };
-    stage.ports.runtime.run(&order)?;
-    Ok(Event::Migrated)
 }
 
 fn start(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
@@ -304,42 +285,23 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
     }
 }
 
+/// Keeps users out of a candidate that serves, then stops it. A candidate that is ill may not be
+/// able to run its own hook: after one try, which is on record, it is stopped all the same.
 fn rb_stop(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
     stage.ports.host.announce(true)?;
     let plan = &back.update.plan;
     let close = plan.to.procedure.traffic.close.as_ref();
-    if close.is_some() && stage.ports.runtime.observe()?.running.is_some() {
-        hook(&plan.to, &plan.txn, close, stage)?;
+    if close.is_some() && back.attempts == 0 {
+        let seen = stage.ports.runtime.observe()?;
+        // A migration that an agent left behind runs too, and serves nobody.
+        let served = seen.latest.is_some_and(|latest| latest.digest == plan.to.release.digest);
+        if seen.running.is_some() && served {
+            hook(&plan.to, &plan.txn, close, stage)?;
+        }
     }
     let order = StopOrder { installed: Some(&plan.to), txn: &plan.txn };
     let report = stage.ports.runtime.stop(&order)?;
     Ok(Event::RbStopped { report })
-}
-
-fn restore_order<'a>(
-    back: &'a Back,
-    volumes: &'a BTreeMap<VolumeName, Volume>,
-) -> Result<RestoreOrder<'a>, Fault> {
-    match &back.way_back {
-        Some(WayBack::Snapshot(id)) => {
-            Ok(RestoreOrder { id, txn: &back.update.plan.txn, round: back.round, volumes })
-        }
-        Some(WayBack::Stateless) | None => Err(Fault::host("this update has no snapshot")),
-    }
-}
-
-fn rb_build(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
-    let volumes = back.update.plan.volumes();
-    let order = restore_order(back, &volumes)?;
-    let pairs = stage.ports.snapshots.build(&order, stage.progress)?;
-    Ok(Event::RbBuilt { pairs })
-}
-
-fn rb_exchange(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
-    let volumes = back.update.plan.volumes();
-    let order = restore_order(back, &volumes)?;
-    let set_aside = stage.ports.snapshots.exchange(&order, &back.built)?;
-    Ok(Event::RbRestored { set_aside })
 }
 
 fn rb_switch(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
@@ -385,8 +347,14 @@ fn close(app: &App, stage: &mut Stage<'_, '_>) -> Done {
             hand_over(from, &plan.txn, stage)?;
         }
         if ending == Ending::RolledBack {
-            write_post_mortem(back, stage)?;
+            file(plan, |app, timeline| post_mortem::write(app, back, timeline), stage)?;
         }
+    }
+    if let State::Proven(Secured { update, .. })
+    | State::Unproven(Unproven { secured: Secured { update, .. }, .. }) = &app.state
+        && update.plan.offer.via == Via::Rollback
+    {
+        file(&update.plan, |app, timeline| post_mortem::by_hand(app, update, timeline), stage)?;
     }
     stage.ports.host.announce(false)?;
     stage.ports.neighbors.exclude(false);
@@ -394,14 +362,20 @@ fn close(app: &App, stage: &mut Stage<'_, '_>) -> Done {
     Ok(Event::Closed { ending })
 }
 
-fn write_post_mortem(back: &Back, stage: &mut Stage<'_, '_>) -> Result<(), Fault> {
+/// Files a post-mortem.
+fn file(
+    plan: &Plan,
+    write: impl FnOnce(&AppName, &[Entry]) -> String,
+    stage: &mut Stage<'_, '_>,
+) -> Result<(), Fault> {
     let app = &stage.policy.app;
     let host =
         |error: crate::ports::JournalError| Fault { kind: FaultKind::Host, text: error.text };
     let timeline = stage.ports.journal.timeline(app).map_err(host)?;
-    let text = post_mortem::write(app, back, &timeline);
-    let plan = &back.update.plan;
-    let version = &plan.to.release.version;
+    let text = write(app, &timeline);
+    // It is about the release that is left.
+    let left = plan.from.as_ref().filter(|_| plan.offer.via == Via::Rollback);
+    let version = &left.unwrap_or(&plan.to).release.version;
     let post_mortem = crate::ports::PostMortem { app, txn: &plan.txn, version, text: &text };
     stage.ports.journal.file(&post_mortem).map_err(host)
 }

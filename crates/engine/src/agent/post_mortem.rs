@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::machine::{Back, Entry, Event, WayBack};
+use crate::machine::{Back, Entry, Event, Update, WayBack};
 use crate::noun::AppName;
 use crate::post_mortem::{SECTIONS, UNWRITTEN, head, indented};
 
@@ -49,6 +49,34 @@ pub(super) fn write(app: &AppName, back: &Back, timeline: &[Entry]) -> String {
     for answer in &plan.answers {
         let name = answer.name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default();
         line(format!("- {:?}{name}", answer.gate));
+    }
+    for section in SECTIONS {
+        line(format!("\n## {section}\n\n{UNWRITTEN}"));
+    }
+    text
+}
+
+/// Writes the document of a rollback that a person ordered after the update had closed.
+#[must_use]
+pub(super) fn by_hand(app: &AppName, update: &Update, timeline: &[Entry]) -> String {
+    let plan = &update.plan;
+    let left = plan.from.as_ref().map_or("nothing", |from| &from.release.version);
+    let to = &plan.to.release;
+    let by = plan.offer.ordered.as_ref().map_or("a person", |ordered| &ordered.by);
+    let opened_ms = timeline.last().map_or(plan.drawn_ms, |entry| entry.at.wall_ms);
+    let mut text = head(app.as_str(), left, &plan.txn, opened_ms);
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
+    line(format!("# {app}: {left} was left for {}\n", to.version));
+    line(format!("- Update: {}", plan.txn));
+    line("- Cause: operator".to_owned());
+    line(format!("- Found: {} went back", indented(by)));
+    match &update.set_aside {
+        Some(place) => line(format!("- Data of before: {place}")),
+        None => line("- Data of before: it stayed in place".to_owned()),
+    }
+    line("\n## Timeline\n".to_owned());
+    for entry in timeline {
+        line(format!("- {} {}", when(entry), indented(&what(&entry.event))));
     }
     for section in SECTIONS {
         line(format!("\n## {section}\n\n{UNWRITTEN}"));

@@ -5,9 +5,11 @@
 
 use super::facts::{GateFacts, NotesFact};
 use super::{Answer, GateId, Round, Verdict};
+use crate::data;
 use crate::machine::App;
 use crate::notes;
 use crate::noun::{Offer, Release, Via};
+use crate::plan::DataWork;
 use crate::policy::{Downgrades, Mode, Policy};
 use crate::ports::{Busy, External, Place};
 use crate::version::{Change, Version};
@@ -16,6 +18,9 @@ use crate::window::WindowState;
 /// Asks every gate of the round. Never empty.
 #[must_use]
 pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec<Answer> {
+    if facts.offer.ordered.is_some() {
+        return ordered(facts);
+    }
     let approved = app.approved.contains(&facts.offer.release.digest);
     let mut answers = match round {
         Round::Candidate => {
@@ -41,6 +46,15 @@ pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec
     if approved {
         answers.iter_mut().for_each(let_through);
     }
+    answers
+}
+
+/// UPD-25: of what a person orders only busy, other work, room and the way back are asked.
+fn ordered(facts: &GateFacts) -> Vec<Answer> {
+    let mut answers: Vec<Answer> = facts.busy.as_ref().map(busy).into_iter().collect();
+    answers.push(other_work(facts));
+    answers.extend(room(facts));
+    answers.extend(way_back(facts));
     answers
 }
 
@@ -181,33 +195,57 @@ fn downgrade(app: &App, policy: &Policy, offer: &Offer) -> Answer {
 fn data(policy: &Policy, facts: &GateFacts) -> Answer {
     let Some(current) = &facts.current else { return Answer::pass(GateId::Data) };
     let offer = &facts.offer;
-    if reads(policy, current, &offer.release) == Some(false) {
-        let floor = current.data_compatible_from.as_deref().unwrap_or("a newer one");
-        let reason = format!(
-            "{} cannot read the data of {}, which needs at least {floor}",
-            offer.release.version, current.version
-        );
-        return Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then");
+    let form = policy.version_form;
+    if data::is_back(form, current, &offer.release) {
+        return data_back(policy, current, offer);
     }
     if policy.procedure.volumes.is_empty() && offer.release.migration.is_some() {
         let reason = "it migrates data that no volume of the app holds: no way back for it";
         return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
     }
-    match (current.data_epoch, offer.release.data_epoch) {
-        (Some(from), Some(to)) if to < from => {
-            let reason = format!("data epoch {to} is older than {from}, which is in use");
-            Answer::hold(GateId::Data, reason, "go back by hand, with the snapshot of then")
+    if let (Some(from), Some(to)) = (current.data_epoch, offer.release.data_epoch)
+        && to < from
+    {
+        let reason = format!("data epoch {to} is older than {from}, which is in use");
+        return Answer::hold(GateId::Data, reason, GO_BACK);
+    }
+    // Once such a release is proven, going back loses what was written since.
+    match data::unreadable(form, &offer.release, current) {
+        Some(why) => {
+            let new = &offer.release.version;
+            let reason =
+                format!("{why}: once {new} is proven, the only way back is the data of before");
+            Answer::ask(GateId::Data, reason, approve_command(policy, offer))
         }
-        _ => Answer::pass(GateId::Data),
+        None => Answer::pass(GateId::Data),
     }
 }
 
-/// Whether `older` can read the data that `owner` wrote; `None` where nothing says so.
-fn reads(policy: &Policy, owner: &Release, older: &Release) -> Option<bool> {
-    let floor = owner.data_compatible_from.as_deref()?;
-    let floor = Version::parse(floor, policy.version_form).ok()?;
-    let version = Version::parse(&older.version, policy.version_form).ok()?;
-    Some(version >= floor)
+/// The way out of a downgrade that the data does not allow.
+const GO_BACK: &str =
+    "`groundcrew rollback APP RELEASE --restore-data` brings back the data of then";
+
+/// An older release: it runs on the data as it is, or as the present one can make it.
+fn data_back(policy: &Policy, current: &Release, offer: &Offer) -> Answer {
+    let (form, older) = (policy.version_form, &offer.release);
+    if let Some(why) = data::unreadable(form, current, older) {
+        return Answer::hold(GateId::Data, why, GO_BACK);
+    }
+    let work = data::passage(form, Some(current), older).work;
+    match (data::one_way(form, older, current), work) {
+        (None, DataWork::Down) => {
+            Answer::remark(GateId::Data, format!("{} undoes its migration", current.version))
+        }
+        (None, _) if older.data_epoch.is_some() && older.data_epoch < current.data_epoch => {
+            let reason = format!("{} reads older data than there is", older.version);
+            Answer::hold(GateId::Data, reason, GO_BACK)
+        }
+        (None, _) => Answer::pass(GateId::Data),
+        (Some(why), _) if older.data_epoch.is_some() && older.data_epoch < current.data_epoch => {
+            Answer::hold(GateId::Data, why, GO_BACK)
+        }
+        (Some(why), _) => Answer::ask(GateId::Data, why, approve_command(policy, offer)),
+    }
 }
 
 /// GATE-3.

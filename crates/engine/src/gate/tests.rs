@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::machine::{App, KnownBad};
-use crate::notes::{DEFAULT_MARKERS, Markers, NoteFile};
+use crate::notes::NoteFile;
 use crate::noun::{AppName, BootId, ConfigHash, Migration, Now, Offer, Release, Via};
 use crate::plan::{Installed, Procedure, Volume};
-use crate::policy::{Downgrades, Mode, Policy, Profile};
+use crate::policy::{Downgrades, Mode, Policy};
 use crate::ports::{Busy, Claim, External, Finding, Neighbor, Place, Room};
 use crate::version::VersionForm;
 use crate::window::Windows;
@@ -38,24 +38,7 @@ fn question(from: &str, to: &str) -> Question {
     let config = ConfigHash::from("c");
     let running =
         Installed { release: release(from), config: config.clone(), procedure: procedure.clone() };
-    let policy = Policy {
-        app: AppName::from("forge"),
-        profile: Profile::Server,
-        mode: Mode::Auto,
-        config: config.clone(),
-        procedure,
-        version_form: VersionForm::Plain,
-        downgrades: Downgrades::Hold,
-        notes_required: false,
-        markers: Markers::new(DEFAULT_MARKERS),
-        windows: None,
-        external: Vec::new(),
-        after: Vec::new(),
-        group: "default".to_owned(),
-        min_age_ms: 0,
-        retain_ms: 0,
-        keep_way_backs: 1,
-    };
+    let policy = Policy::plain(AppName::from("forge"), config.clone(), procedure);
     let place = Place {
         path: "/data".to_owned(),
         free_bytes: 100,
@@ -69,6 +52,7 @@ fn question(from: &str, to: &str) -> Question {
             release: release(to),
             config,
             via: Via::Channel,
+            ordered: None,
             serial: None,
             first_seen_ms: NOW_MS,
         },
@@ -324,6 +308,30 @@ fn upd_18_data_that_could_not_be_read_again_holds() {
         ask.facts.offer.release.migration = Some(migration);
     });
     check(&external, &["Data: ask"]);
+}
+
+/// UPD-5: what the running release could not read again is a person's decision.
+#[test]
+fn upd_5_data_that_the_running_release_cannot_read_asks_a_person() {
+    let plain = VersionForm::Plain;
+    let cases = [
+        (plain, "1.2.0", "1.0.0", &[][..]),
+        (plain, "1.2.0", "1.2.0", &[]),
+        (plain, "1.2.0", "v1.2.0", &[]),
+        (plain, "1.2.0", "1.2.1", &["Data: ask"]),
+        (plain, "1.2.0", "1.3.0", &["Data: ask"]),
+        (plain, "1.2.0", "spring", &["Data: ask"]),
+        (VersionForm::Opaque, "1.2.0", "1.2.0", &[]),
+        (VersionForm::Opaque, "1.2.0", "1.0.0", &["Data: ask"]),
+    ];
+    for (form, running, floor, wanted) in cases {
+        let asked = question(running, "1.3.0").with(|ask| {
+            ask.policy.version_form = form;
+            ask.facts.offer.release.data_compatible_from = Some(floor.to_owned());
+        });
+        check(&asked, wanted);
+        check(&asked.with(|ask| ask.app.approved.push("sha256:1.3.0".into())), &[]);
+    }
 }
 
 #[test]

@@ -6,13 +6,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
-use super::state::{Precopy, Secured, State, WayBack};
+use super::state::{Precopy, Secured, State, Update, WayBack};
 use super::way_back::{Back, Cause, Ending};
 use super::{
     Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
 };
 use crate::gate::{Answer, GateId, Verdict};
-use crate::noun::{ConfigHash, Digest, Fault, FaultKind, Now, Offer, TxnId};
+use crate::noun::{ConfigHash, Digest, Fault, FaultKind, Now, Offer, Release, TxnId, Via};
 use crate::plan::Installed;
 
 /// Releases remembered as proven on this host; the oldest is forgotten first.
@@ -137,6 +137,7 @@ impl App {
             }
             Event::Pinned { to } => self.pin = Some(to.clone()),
             Event::Unpinned => self.pin = None,
+            Event::NotNow { .. } => {}
             Event::Paused => self.paused = true,
             Event::Unpaused => self.paused = false,
             Event::Wanted { up } => self.want(*up),
@@ -200,6 +201,10 @@ impl App {
         let (at, event) = (&entry.at, &entry.event);
         self.state = match (before, event) {
             (state, Event::Found { offer }) => self.found(state, offer, event)?,
+            (state, Event::Ordered { offer }) => {
+                self.found(state, offer, event)?;
+                State::Fetching(offer.clone())
+            }
             (
                 State::Held(_)
                 | State::Deferred(_)
@@ -218,6 +223,7 @@ impl App {
             (State::Proven(secured), Event::Closed { .. }) => self.close_proven(secured, at),
             (State::Unproven(unproven), Event::Closed { .. }) => {
                 self.retain(&unproven.secured, at);
+                self.leave(&unproven.secured.update, at);
                 State::Idle
             }
             (State::RolledBack(back) | State::Aborted(back), Event::Closed { .. }) => {
@@ -258,26 +264,43 @@ impl App {
                 self.running_txn = Some(back.update.plan.txn.clone());
             }
             (_, State::RollbackDecided(back))
-                if matches!(back.cause, Cause::Candidate | Cause::Operator) =>
+                if matches!(back.cause, Cause::Candidate | Cause::Operator)
+                    // The release ran well before somebody ran its command by hand.
+                    && back.update.plan.offer.via != Via::Migration =>
             {
-                let back = back.clone();
-                self.condemn(&back, at);
+                let Back { update, why, .. } = back.clone();
+                let to = &update.plan.to;
+                self.condemn(&to.release, &to.config, &why, at);
             }
             _ => {}
         }
     }
 
-    fn condemn(&mut self, back: &Back, at: &Now) {
-        let to = &back.update.plan.to;
-        let known = self.is_known_bad(&to.release.digest, &to.config);
-        if known {
+    /// A person went back by hand: what was left is not brought back by its channel (UPD-25), and
+    /// the data that was replaced is kept.
+    fn leave(&mut self, update: &Update, at: &Now) {
+        let plan = &update.plan;
+        let Some(ordered) = plan.offer.ordered.as_ref() else { return };
+        if update.set_aside.is_some() {
+            self.last_restored = Some(plan.data_txn());
+        }
+        if let (Via::Rollback, Some(from)) = (&plan.offer.via, &plan.from) {
+            let why = format!("left by {} for {}", ordered.by, plan.to.release.version);
+            self.condemn(&from.release, &from.config, &why, at);
+            // The channel would bring it back with the configuration of now.
+            self.condemn(&from.release, &plan.offer.config, &why, at);
+        }
+    }
+
+    fn condemn(&mut self, release: &Release, config: &ConfigHash, why: &str, at: &Now) {
+        if self.is_known_bad(&release.digest, config) {
             return;
         }
         self.known_bad.push(KnownBad {
-            digest: to.release.digest.clone(),
-            config: to.config.clone(),
-            version: to.release.version.clone(),
-            why: back.why.chars().take(WHY_MAX).collect(),
+            digest: release.digest.clone(),
+            config: config.clone(),
+            version: release.version.clone(),
+            why: why.chars().take(WHY_MAX).collect(),
             since_ms: at.wall_ms,
         });
         if self.known_bad.len() > KNOWN_BAD_MAX {
@@ -293,9 +316,12 @@ impl App {
 
     fn close_proven(&mut self, secured: Secured, at: &Now) -> State {
         self.retain(&secured, at);
+        self.leave(&secured.update, at);
         let to = secured.update.plan.to;
         self.approved.retain(|digest| *digest != to.release.digest);
         self.retries = None;
+        // A person who goes back to a release takes back what was said of it.
+        self.known_bad.retain(|bad| bad.digest != to.release.digest || bad.config != to.config);
         self.trust(to, Merit::Proven, at);
         State::Idle
     }
@@ -324,6 +350,8 @@ impl App {
             self.last_failed = Some(failed(back));
         }
         match back.cause {
+            // The person is there, and is told.
+            _ if offer.ordered.is_some() => State::Idle,
             Cause::Candidate | Cause::Operator => {
                 self.approved.retain(|digest| *digest != offer.release.digest);
                 State::Idle
@@ -360,6 +388,9 @@ impl App {
 
     /// Another try later, or a person after too many.
     fn retry(&mut self, offer: Offer, staged: bool, why: &str, at: &Now) -> State {
+        if offer.ordered.is_some() {
+            return State::Idle;
+        }
         let (digest, config) = (offer.release.digest.clone(), offer.config.clone());
         let same = |tries: &&Retries| tries.digest == digest && tries.config == config;
         let before = self.retries.as_ref().filter(same).map_or(0, |tries| tries.count);

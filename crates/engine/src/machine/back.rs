@@ -3,7 +3,7 @@
 //! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
 //! running and a person is asked. There is no loop.
 
-use super::state::{State, StopReport};
+use super::state::{State, StopReport, WayBack};
 use super::way_back::{Back, DataChoice};
 use super::{BACK_ATTEMPTS, BACK_PROVES, Event, Step, Unexpected, unexpected};
 use crate::noun::{Fault, Now};
@@ -48,6 +48,9 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             let set_aside = set_aside.clone().or_else(|| back.set_aside.clone());
             State::RbSwitch(Back { set_aside, restored: true, ..fresh(back) })
         }
+        (State::RbData(back), Event::RbMigrated) if back.data == DataChoice::Keep => {
+            State::RbSwitch(Back { undone: true, ..fresh(back) })
+        }
         (State::RbSwitch(back), Event::RbSwitched) => {
             State::RbStarting(Back { switched: true, ..fresh(back) })
         }
@@ -69,6 +72,11 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             Event::RanAgain,
         ) => State::RbStopping(fresh(back)),
         (state, Event::Failed { step, fault }) => failed(state, *step, fault, event)?,
+        // Undoing a migration does: nobody else would know that it was begun.
+        (State::RbData(back), Event::JournalLost { reason }) if back.data == DataChoice::Keep => {
+            let why = format!("the journal cannot be written: {reason}");
+            State::RbStopping(restore_instead(fresh(back), &why))
+        }
         // A step back needs no durable record; it goes on as it is.
         (state, Event::JournalLost { .. }) => state,
         (state, event) => return Err(unexpected(&state, event)),
@@ -92,13 +100,36 @@ fn stopped(mut back: Back, report: &StopReport) -> State {
         back.built = Vec::new();
         back.round = back.round.saturating_add(1);
     }
+    if back.undone && !back.switched && (report.ran || ran_since) {
+        back = restore_instead(back, "the candidate ran on data that it had changed back");
+    }
     match back.data {
         DataChoice::Restore if !back.restored => State::RbData(back),
+        DataChoice::Keep if !back.undone && back.update.plan.can_undo() => State::RbData(back),
         DataChoice::Restore | DataChoice::Keep | DataChoice::Untouched => State::RbSwitch(back),
     }
 }
 
+/// How far the candidate came with undoing its migration cannot be known. The data of before comes
+/// back and what is there is set aside, so that nothing runs on a mixture and nothing is lost.
+pub(super) fn restore_instead(mut back: Back, why: &str) -> Back {
+    if matches!(back.way_back, Some(WayBack::Snapshot(_))) {
+        back.data = DataChoice::Restore;
+        back.why = format!("{}; its data was set aside: {why}", back.why);
+    } else {
+        back.undone = true;
+    }
+    back
+}
+
 fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<State, Unexpected> {
+    if let (State::RbData(back), Step::RbMigrate) = (&state, step)
+        && back.data == DataChoice::Keep
+    {
+        // It is not run again on data that it may have touched.
+        let why = format!("its migration could not be undone: {fault}");
+        return Ok(State::RbStopping(restore_instead(fresh(back.clone()), &why)));
+    }
     let wrap: fn(Back) -> State = match (&state, step) {
         (State::RollbackDecided(_), Step::KeepEvidence) => State::RollbackDecided,
         (State::RbStopping(_), Step::RbStop) => State::RbStopping,

@@ -1,6 +1,7 @@
 //! The one thing to do now, as a pure function of where the app stands and what is the case.
 
 use super::state::{Latest, Precopy, State, Update};
+use super::way_back::DataChoice;
 use super::{App, Event, Step};
 use crate::gate::{Answer, Round};
 use crate::noun::{Digest, Now};
@@ -69,6 +70,7 @@ impl App {
                 Action::Wait("busy: a running candidate is not stopped; it goes back when clear")
             }
             State::RbStopping(_) => Action::Do(Step::RbStop),
+            State::RbData(back) if back.data == DataChoice::Keep => Action::Do(Step::RbMigrate),
             State::RbData(back) if back.built.is_empty() => Action::Do(Step::RbBuild),
             State::RbData(_) => Action::Do(Step::RbExchange),
             State::RbSwitch(_) => Action::Do(Step::RbSwitch),

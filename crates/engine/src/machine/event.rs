@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::state::StopReport;
-use super::way_back::{Ending, TreePair};
+use super::way_back::{DataChoice, Ending, TreePair};
 use crate::gate::{Answer, Round};
 use crate::noun::{Digest, Fault, Now, Offer, Release, SnapshotId, TxnId};
 use crate::plan::{Installed, Plan};
@@ -56,6 +56,8 @@ pub enum Step {
     RbBuild,
     /// Exchange live and restored trees.
     RbExchange,
+    /// Let the candidate undo its migration.
+    RbMigrate,
     /// Put the old release back in its place.
     RbSwitch,
     /// Start the old release.
@@ -125,6 +127,11 @@ pub enum Event {
         /// It.
         offer: Offer,
     },
+    /// A person orders a release in place of whatever is offered.
+    Ordered {
+        /// It, with who and what.
+        offer: Offer,
+    },
     /// Nothing is offered any more: the channel returned to what runs, or the pin changed.
     Withdrawn,
     /// Gates were asked.
@@ -174,8 +181,12 @@ pub enum Event {
     },
     /// The new release is in place.
     Switched,
-    /// The migration ended well.
-    Migrated,
+    /// The work on the data ended well.
+    Migrated {
+        /// Where the data went that was there, if other data took its place.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        set_aside: Option<String>,
+    },
     /// The app was started.
     Started,
     /// The candidate is well.
@@ -216,6 +227,15 @@ pub enum Event {
         /// How.
         report: StopReport,
     },
+    /// A person wants the open update to go back.
+    GoBack {
+        /// Who.
+        by: String,
+        /// What becomes of the data.
+        data: DataChoice,
+    },
+    /// The candidate undid its migration.
+    RbMigrated,
     /// The old data is built beside the live data.
     RbBuilt {
         /// The trees to exchange.
@@ -269,6 +289,15 @@ pub enum Event {
     },
     /// The app follows its channel again.
     Unpinned,
+    /// What a person asked for was not done, because it was not the time.
+    NotNow {
+        /// Who asked.
+        by: String,
+        /// For what.
+        what: String,
+        /// Why not.
+        reason: String,
+    },
     /// A person stops all updates of this app.
     Paused,
     /// Updates go on.

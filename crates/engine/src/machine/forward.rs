@@ -10,7 +10,7 @@ use super::{
 };
 use crate::gate::{Answer, Round};
 use crate::noun::{Fault, FaultKind, Now, SnapshotId};
-use crate::plan::{OnDegraded, Plan};
+use crate::plan::{DataWork, OnDegraded, Plan};
 
 /// Folds the intent of an effect: some states have a name of their own while it runs.
 pub(super) fn begin(state: State, step: Step) -> Result<State, Unexpected> {
@@ -27,6 +27,7 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
         (state, Event::Failed { step, fault }) => failed(state, *step, fault, event),
         (state, Event::BusyAgain { reason }) => busy_again(state, reason, event),
         (state, Event::JournalLost { reason }) => journal_lost(state, reason, event),
+        (state, Event::GoBack { by, data }) => go_back(state, by, *data, event),
         (state @ (State::Watching(_) | State::Probing(_)), _) => judge(state, event, at),
         (state, _) => advance(state, event, at),
     }
@@ -81,13 +82,16 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
         (State::Snapshotted(secured), Event::RanAgain) => drain_again(secured, false),
         (State::Migrating(secured), Event::RanAgain) => drain_again(secured, true),
         (State::Applying(secured), Event::Switched) => {
-            if secured.update.plan.to.release.migration.is_some() {
-                State::Migrating(secured)
-            } else {
+            if secured.update.plan.work() == DataWork::Nothing {
                 State::Starting(secured)
+            } else {
+                State::Migrating(secured)
             }
         }
-        (State::Migrating(secured), Event::Migrated) => State::Starting(secured),
+        (State::Migrating(mut secured), Event::Migrated { set_aside }) => {
+            secured.update.set_aside.clone_from(set_aside);
+            State::Starting(secured)
+        }
         (State::Starting(secured), Event::Started) => State::Probing(secured),
         (State::Accepted(secured), Event::Opened) => {
             State::Watching(Watching { secured, seen: WatchSeen::default() })
@@ -97,7 +101,14 @@ fn advance(state: State, event: &Event, at: &Now) -> Result<State, Unexpected> {
 }
 
 fn open(plan: &Plan) -> Update {
-    Update { plan: plan.clone(), stop: None, down_ms: None, up_ms: None, resumed: 0 }
+    Update {
+        plan: plan.clone(),
+        stop: None,
+        down_ms: None,
+        up_ms: None,
+        resumed: 0,
+        set_aside: None,
+    }
 }
 
 fn way_back(snapshot: Option<&SnapshotId>) -> WayBack {
@@ -199,16 +210,47 @@ fn count(seen: &mut WatchSeen, tick: &WatchTick, at: &Now) {
     }
 }
 
+/// A release that a person ordered is not taken from them by a rule. A version that goes back alone
+/// must be able to run on the data as it is, or as the candidate's own command makes it.
 fn degraded(secured: Secured, on_degraded: OnDegraded, why: String) -> State {
+    let plan = &secured.update.plan;
     match on_degraded {
-        OnDegraded::Alert => State::Unproven(Unproven { secured, why }),
-        OnDegraded::Version => {
-            let mut back = step_back(secured, Cause::Candidate, why);
-            back.data = DataChoice::Keep;
-            State::RollbackDecided(back)
+        OnDegraded::Version | OnDegraded::VersionAndData if plan.offer.ordered.is_some() => {
+            State::Unproven(Unproven { secured, why })
         }
+        OnDegraded::Alert => State::Unproven(Unproven { secured, why }),
+        OnDegraded::Version => match plan.one_way.clone() {
+            Some(one_way) if !plan.can_undo() => {
+                let why = format!("{why}; not taken back without its data: {one_way}");
+                State::Unproven(Unproven { secured, why })
+            }
+            _ => back_without_data(secured, Cause::Candidate, why),
+        },
         OnDegraded::VersionAndData => give_up(secured, Cause::Candidate, why),
     }
+}
+
+fn back_without_data(secured: Secured, cause: Cause, why: String) -> State {
+    let mut back = step_back(secured, cause, why);
+    back.data = DataChoice::Keep;
+    State::RollbackDecided(back)
+}
+
+/// A person takes back what was accepted or is about to be.
+fn go_back(state: State, by: &str, data: DataChoice, event: &Event) -> Result<State, Unexpected> {
+    let (State::Accepted(secured)
+    | State::Watching(Watching { secured, .. })
+    | State::Unproven(Unproven { secured, .. })) = state
+    else {
+        return Err(unexpected(&state, event));
+    };
+    let why = format!("taken back by {by}");
+    Ok(match data {
+        DataChoice::Restore => give_up(secured, Cause::Operator, why),
+        DataChoice::Keep | DataChoice::Untouched => {
+            back_without_data(secured, Cause::Operator, why)
+        }
+    })
 }
 
 /// Back from where the candidate may have touched the data.
@@ -225,8 +267,8 @@ pub(super) fn step_back(secured: Secured, cause: Cause, why: String) -> Back {
 }
 
 /// Back from where nothing was switched: the old release is started, or found running.
-fn abort(update: Update, way_back: Option<WayBack>, cause: Cause, why: String) -> State {
-    State::RbStarting(Back::begin(update, way_back, DataChoice::Untouched, cause, why))
+fn abort(update: Update, cause: Cause, why: String) -> State {
+    State::RbStarting(Back::begin(update, None, DataChoice::Untouched, cause, why))
 }
 
 /// Prove once more that nobody runs; the copy counts only if nobody did.
@@ -241,7 +283,7 @@ pub(super) fn undrain(draining: Draining, cause: Cause, why: String) -> State {
     let Draining { update, copy, .. } = draining;
     match copy {
         Some(way_back) => switch_back(Secured { update, way_back }, cause, why),
-        None => abort(update, None, cause, why),
+        None => abort(update, cause, why),
     }
 }
 
@@ -261,7 +303,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
     Ok(match (state, step) {
         (State::Draining(draining), Step::Stop) => undrain(draining, Cause::Host, why),
         (State::Stopped(update) | State::Snapshotting(update), Step::Snapshot) => {
-            abort(update, None, Cause::Host, why)
+            abort(update, Cause::Host, why)
         }
         (State::Applying(secured), Step::Switch) => switch_back(secured, cause, why),
         (State::Migrating(secured), Step::Migrate)
@@ -281,13 +323,11 @@ fn busy_again(state: State, reason: &str, event: &Event) -> Result<State, Unexpe
     let why = reason.to_owned();
     Ok(match state {
         State::Draining(draining) => undrain(draining, Cause::Busy, why),
-        State::Stopped(update) | State::Snapshotting(update) => {
-            abort(update, None, Cause::Busy, why)
+        State::Stopped(update) | State::Snapshotting(update) => abort(update, Cause::Busy, why),
+        // The switch may have happened before an interruption; undoing it finds it undone.
+        State::Snapshotted(secured) | State::Migrating(secured) => {
+            switch_back(secured, Cause::Busy, why)
         }
-        State::Snapshotted(secured) => {
-            abort(secured.update, Some(secured.way_back), Cause::Busy, why)
-        }
-        State::Migrating(secured) => switch_back(secured, Cause::Busy, why),
         state => return Err(unexpected(&state, event)),
     })
 }
@@ -296,13 +336,10 @@ fn journal_lost(state: State, reason: &str, event: &Event) -> Result<State, Unex
     let why = format!("the journal cannot be written: {reason}");
     Ok(match state {
         State::Draining(draining) => undrain(draining, Cause::Host, why),
-        State::Stopped(update) | State::Snapshotting(update) => {
-            abort(update, None, Cause::Host, why)
+        State::Stopped(update) | State::Snapshotting(update) => abort(update, Cause::Host, why),
+        State::Snapshotted(secured) | State::Applying(secured) => {
+            switch_back(secured, Cause::Host, why)
         }
-        State::Snapshotted(secured) => {
-            abort(secured.update, Some(secured.way_back), Cause::Host, why)
-        }
-        State::Applying(secured) => switch_back(secured, Cause::Host, why),
         State::Migrating(secured)
         | State::Starting(secured)
         | State::Probing(secured)

@@ -89,8 +89,12 @@ fn unexpected(state: &State, event: &Event) -> Unexpected {
     Unexpected { state: state.name(), event: event.name() }
 }
 
-/// The state of a candidate whose gates were answered with at least one "no".
+/// The state of a candidate whose gates were answered with at least one "no". What a person
+/// ordered does not wait: the person is there, and is told.
 fn waiting(offer: Offer, staged: bool, answers: Vec<Answer>, since_ms: i64) -> State {
+    if offer.ordered.is_some() {
+        return State::Idle;
+    }
     let held = answers.iter().any(Answer::holds);
     let waiting = Waiting { offer, staged, answers, since_ms, not_before_ms: None };
     if held { State::Held(waiting) } else { State::Deferred(waiting) }

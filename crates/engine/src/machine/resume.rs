@@ -9,7 +9,7 @@
 
 use super::state::{Draining, Secured, State};
 use super::way_back::{Back, Cause};
-use super::{RESUMES_MAX, Step, Takeover, forward};
+use super::{RESUMES_MAX, Step, Takeover, back, forward};
 
 /// The state from which a new agent goes on.
 pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> State {
@@ -39,6 +39,9 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
             watching.seen.last = None;
             State::Watching(watching)
         }
+        State::RbData(back) if open == Some(Step::RbMigrate) => State::RbStopping(
+            back::restore_instead(back, "the agent died while its migration was undone"),
+        ),
         State::RbData(back) | State::RbSwitch(back) => State::RbStopping(back),
         State::RbStarting(mut back) | State::RbProbing(mut back) => {
             back.update.resumed = back.update.resumed.saturating_add(1);

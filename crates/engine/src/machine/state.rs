@@ -108,6 +108,9 @@ pub struct Update {
     /// How often an agent died during it.
     #[serde(default)]
     pub resumed: u32,
+    /// Where the data went that an ordered restore replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set_aside: Option<String>,
 }
 
 /// How a stop went.

@@ -1,5 +1,7 @@
 //! The table of all pairs of state and event, and the rules that are worth a test of their own.
 
+mod by_hand;
+
 use std::fmt::Write as _;
 
 use super::*;
@@ -31,7 +33,14 @@ fn installed(version: &str) -> Installed {
 
 fn offered() -> Offer {
     let config = ConfigHash::from("c");
-    Offer { release: release("2"), config, via: Via::Channel, serial: None, first_seen_ms: 0 }
+    Offer {
+        release: release("2"),
+        config,
+        via: Via::Channel,
+        serial: None,
+        first_seen_ms: 0,
+        ordered: None,
+    }
 }
 
 fn update() -> Update {
@@ -43,8 +52,10 @@ fn update() -> Update {
         answers: vec![],
         left_out: vec![],
         drawn_ms: 0,
+        work: None,
+        one_way: None,
     };
-    Update { plan, stop: None, down_ms: None, up_ms: None, resumed: 0 }
+    Update { plan, stop: None, down_ms: None, up_ms: None, resumed: 0, set_aside: None }
 }
 
 fn secured() -> Secured {
@@ -94,9 +105,57 @@ fn states() -> Vec<State> {
     ]
 }
 
+fn plain_events() -> Vec<Event> {
+    let report = StopReport::default;
+    let reason = || "r".to_owned();
+    vec![
+        Event::Resumed { found: Takeover::default() },
+        Event::Adopted { installed: Box::new(installed("1")) },
+        Event::Found { offer: offered() },
+        Event::Ordered { offer: offered() },
+        Event::Withdrawn,
+        Event::Fetched { release: release("2") },
+        Event::Armed { plan: Box::new(update().plan) },
+        Event::Prepared,
+        Event::Precopied { bytes: 0 },
+        Event::Cleared,
+        Event::BusyAgain { reason: reason() },
+        Event::RanAgain,
+        Event::Stopped { report: report() },
+        Event::Snapshotted { snapshot: Some(SnapshotId::from("s")), bytes: 1 },
+        Event::Switched,
+        Event::Migrated { set_aside: None },
+        Event::Started,
+        Event::Proved,
+        Event::Disproved { finding: reason() },
+        Event::Opened,
+        Event::JournalLost { reason: reason() },
+        Event::EvidenceKept { ended: None, output: vec![] },
+        Event::RbStopped { report: report() },
+        Event::GoBack { by: reason(), data: DataChoice::Restore },
+        Event::RbMigrated,
+        Event::RbBuilt { pairs: vec![] },
+        Event::RbRestored { set_aside: None },
+        Event::RbSwitched,
+        Event::RbStarted,
+        Event::RbProved,
+        Event::RbDisproved { finding: reason() },
+        Event::Closed { ending: Ending::Proven },
+        Event::Revived { ended: None, failure: None },
+        Event::Approved { digest: "sha256:2".into(), by: reason() },
+        Event::Unblocked { by: reason() },
+        Event::Pinned { to: reason() },
+        Event::Unpinned,
+        Event::NotNow { by: reason(), what: reason(), reason: reason() },
+        Event::Paused,
+        Event::Unpaused,
+        Event::Wanted { up: false },
+        Event::RestoredByHand { txn: TxnId::from("r"), snapshot: SnapshotId::from("s") },
+    ]
+}
+
 fn events() -> Vec<(String, Event)> {
     let reason = || "r".to_owned();
-    let report = StopReport::default;
     let pass = vec![Answer::pass(GateId::Busy)];
     let red = vec![Answer::defer(GateId::Busy, "busy", None)];
     let judged = |round, answers: &[Answer]| Event::Judged { round, answers: answers.to_vec() };
@@ -111,51 +170,11 @@ fn events() -> Vec<(String, Event)> {
         ("Watched well".into(), tick(None)),
         ("Watched ill".into(), tick(Some(reason()))),
     ];
-    let plain = [
-        Event::Resumed { found: Takeover::default() },
-        Event::Adopted { installed: Box::new(installed("1")) },
-        Event::Found { offer: offered() },
-        Event::Withdrawn,
-        Event::Fetched { release: release("2") },
-        Event::Armed { plan: Box::new(update().plan) },
-        Event::Prepared,
-        Event::Precopied { bytes: 0 },
-        Event::Cleared,
-        Event::BusyAgain { reason: reason() },
-        Event::RanAgain,
-        Event::Stopped { report: report() },
-        Event::Snapshotted { snapshot: Some(SnapshotId::from("s")), bytes: 1 },
-        Event::Switched,
-        Event::Migrated,
-        Event::Started,
-        Event::Proved,
-        Event::Disproved { finding: reason() },
-        Event::Opened,
-        Event::JournalLost { reason: reason() },
-        Event::EvidenceKept { ended: None, output: vec![] },
-        Event::RbStopped { report: report() },
-        Event::RbBuilt { pairs: vec![] },
-        Event::RbRestored { set_aside: None },
-        Event::RbSwitched,
-        Event::RbStarted,
-        Event::RbProved,
-        Event::RbDisproved { finding: reason() },
-        Event::Closed { ending: Ending::Proven },
-        Event::Revived { ended: None, failure: None },
-        Event::Approved { digest: "sha256:2".into(), by: reason() },
-        Event::Unblocked { by: reason() },
-        Event::Pinned { to: reason() },
-        Event::Unpinned,
-        Event::Paused,
-        Event::Unpaused,
-        Event::Wanted { up: false },
-        Event::RestoredByHand { txn: TxnId::from("r"), snapshot: SnapshotId::from("s") },
-    ];
     let name = |event: &Event| {
         let text = format!("{event:?}");
         text.split([' ', '{', '(']).next().unwrap_or_default().to_owned()
     };
-    events.extend(plain.into_iter().map(|event| (name(&event), event)));
+    events.extend(plain_events().into_iter().map(|event| (name(&event), event)));
     let fault = |kind| Fault { kind, text: reason() };
     for step in STEPS {
         let kinds = [FaultKind::Candidate, FaultKind::Host, FaultKind::Refused];
@@ -184,6 +203,7 @@ const STEPS: &[Step] = &[
     Step::RbStop,
     Step::RbBuild,
     Step::RbExchange,
+    Step::RbMigrate,
     Step::RbSwitch,
     Step::RbStart,
     Step::RbProve,

@@ -71,6 +71,9 @@ pub struct Back {
     pub set_aside: Option<String>,
     /// The data is back.
     pub restored: bool,
+    /// The candidate undid its migration.
+    #[serde(default)]
+    pub undone: bool,
     /// The latest start before the data was brought back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latest: Option<Latest>,
@@ -112,6 +115,7 @@ impl Back {
             exchange_begun: false,
             set_aside: None,
             restored: false,
+            undone: false,
             latest: None,
             proven_down: false,
             switched: false,

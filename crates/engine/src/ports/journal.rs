@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::gate::Round;
 use crate::machine::{App, Cause, Ending, Entry, Event, Step};
 use crate::noun::{AppName, BootId, ConfigHash, Digest, Fault, Now, Offer, Release, TxnId, Via};
-use crate::plan::{Installed, Plan, Procedure};
+use crate::plan::{DataWork, Installed, Plan, Procedure};
 
 /// How urgent a notice is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -58,8 +58,17 @@ pub struct Summary {
     pub closed_ms: i64,
     /// From the stop until a release was healthy.
     pub downtime_ms: Option<u64>,
-    /// Where the failed data lies.
+    /// Where the data lies that was set aside.
     pub set_aside: Option<String>,
+    /// Why it was a candidate; rows of before do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Via>,
+    /// Who ordered it, if a person did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What was to be done to the data; rows of before do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<DataWork>,
 }
 
 /// One durable append: all of it or nothing.
@@ -253,6 +262,7 @@ fn sample_plan() -> Plan {
     };
     let config = ConfigHash::from("config");
     let offer = Offer {
+        ordered: None,
         release: release.clone(),
         config: config.clone(),
         via: Via::Channel,
@@ -260,6 +270,8 @@ fn sample_plan() -> Plan {
         first_seen_ms: sample_now().wall_ms,
     };
     Plan {
+        work: None,
+        one_way: None,
         txn: TxnId::at(&sample_now()),
         from: None,
         to: Installed { release, config, procedure: Procedure::default() },

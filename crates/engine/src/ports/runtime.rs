@@ -73,6 +73,8 @@ pub struct StartOrder<'a> {
 pub enum Purpose {
     /// The release's own migration of the data, as its description says.
     Migrate,
+    /// The release undoes its migration.
+    Undo,
     /// A command that the configuration names, for instance a traffic hook. It may run twice.
     Hook(Vec<String>),
 }

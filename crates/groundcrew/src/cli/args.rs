@@ -76,6 +76,30 @@ pub(crate) struct Ask {
     pub(crate) version: Option<String>,
 }
 
+/// A way back by hand.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Rollback {
+    /// The app.
+    pub(crate) app: String,
+    /// A version, digest or revision [default: the release before].
+    pub(crate) release: Option<String>,
+    /// Leave the data as it is, or as the release that is left can make it for the older one.
+    #[arg(long, conflicts_with = "restore_data")]
+    pub(crate) keep_data: bool,
+    /// Bring back the data of then, or this snapshot of it; what is there now is set aside.
+    #[arg(long, value_name = "SNAPSHOT", num_args = 0..=1, require_equals = true)]
+    pub(crate) restore_data: Option<Option<String>>,
+    /// Go although the data cannot be undone, or the release is known as bad.
+    #[arg(long)]
+    pub(crate) approve: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How long to wait.
+    #[arg(long, value_enum, default_value_t, value_name = "FOR")]
+    pub(crate) wait: Wait,
+}
+
 /// What to do.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
@@ -162,6 +186,19 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "app")]
         store: bool,
     },
+    /// Go back to a release that ran here before; what is left is not installed again by itself.
+    Rollback(Rollback),
+    /// Run the migration of the release that runs, with the app stopped and a way back.
+    Migrate {
+        /// The app.
+        app: String,
+        /// Undo it instead.
+        #[arg(long)]
+        down: bool,
+        /// Do not ask on the terminal.
+        #[arg(long)]
+        yes: bool,
+    },
     /// No updates of an app until `resume`.
     Pause {
         /// The app.
@@ -209,6 +246,12 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: SnapshotCommand,
+    },
+    /// Make, check and publish release bundles.
+    Bundle {
+        /// What to do.
+        #[command(subcommand)]
+        command: BundleCommand,
     },
     /// Look at the post-mortems that rollbacks opened, and close them.
     Postmortem {
@@ -314,6 +357,38 @@ pub(crate) enum SnapshotCommand {
         app: String,
         /// Which.
         id: String,
+    },
+}
+
+/// What to do with bundles.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Put the digests of its files and notes into a bundle's `release.toml`.
+    Seal {
+        /// The bundle's directory.
+        dir: PathBuf,
+    },
+    /// Check a bundle as a host would that fetches it.
+    Verify {
+        /// The bundle: a directory or a `.tar.zst`.
+        path: PathBuf,
+        /// It has to be signed with this public key.
+        #[arg(long, value_name = "FILE")]
+        minisign_key: Option<PathBuf>,
+    },
+    /// Bring a bundle into a source directory and point a channel at it.
+    Publish {
+        /// The bundle: a directory or a `.tar.zst`.
+        path: PathBuf,
+        /// The source directory, which holds `<app>/<version>`.
+        #[arg(long, value_name = "ROOT")]
+        to: PathBuf,
+        /// The channel that shall point at it.
+        #[arg(long, default_value = "stable", value_name = "NAME")]
+        channel: String,
+        /// The channel's serial; by default the next one, if it has one.
+        #[arg(long, value_name = "N")]
+        serial: Option<u64>,
     },
 }
 

@@ -15,8 +15,9 @@ use crate::exit::{Exit, Refusal};
 /// What is written.
 const TEMPLATE: &str = crate::install::CONFIGURATION;
 
-/// Permissions of the state directory.
-const STATE_MODE: u32 = 0o750;
+/// Permissions of the configuration; in the state directory it is not for everybody.
+const FILE_MODE: u32 = 0o644;
+const FILE_MODE_IN_STATE: u32 = 0o640;
 
 #[derive(Serialize)]
 struct Made {
@@ -40,10 +41,11 @@ pub(super) fn run(
     let parent = main.parent().map_or_else(PathBuf::new, Path::to_owned);
     if let Some(state) = &overrides.state {
         // First: the configuration may go into it, and it is not for everybody.
-        make_dir(state, STATE_MODE, &mut made)?;
+        make_dir(state, crew::STATE_MODE, &mut made)?;
     }
     make_dir(&parent.join("conf.d"), 0o755, &mut made)?;
-    make_file(&main, &mut made)?;
+    let in_state = overrides.state.as_ref().is_some_and(|state| main.starts_with(state));
+    make_file(&main, if in_state { FILE_MODE_IN_STATE } else { FILE_MODE }, &mut made)?;
     let overrides = Overrides { config: Some(main.clone()), state: overrides.state.clone() };
     let settings = load(&overrides).map_err(|problems| Refusal::usage(problems.to_string()))?;
     for place in [&settings.state, &settings.run] {
@@ -105,12 +107,12 @@ fn make_dir(path: &Path, mode: u32, made: &mut Made) -> Result<(), Refusal> {
         .map_err(|error| Refusal::failed(format!("cannot make {}: {error}", path.display())))
 }
 
-fn make_file(path: &Path, made: &mut Made) -> Result<(), Refusal> {
+fn make_file(path: &Path, mode: u32, made: &mut Made) -> Result<(), Refusal> {
     let cannot = |error: std::io::Error| {
         Refusal::failed(format!("cannot write {}: {error}", path.display()))
     };
     note(path, made);
-    let opened = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     match opened {
         Ok(mut file) => {
             file.write_all(TEMPLATE.as_bytes()).and_then(|()| file.sync_all()).map_err(cannot)
@@ -147,7 +149,10 @@ mod tests {
             let overrides = Overrides { config: None, state: Some(state.clone()) };
             run(Some(&etc), &overrides, &Printer::new(true)).unwrap();
             let mode = fs::metadata(&state).unwrap().permissions().mode() & 0o777;
-            assert_eq!(mode, STATE_MODE, "{}", state.display());
+            assert_eq!(mode, crew::STATE_MODE, "{}", state.display());
+            let main = fs::metadata(etc.join("groundcrew.toml")).unwrap().permissions().mode();
+            let wanted = if etc.starts_with(&state) { FILE_MODE_IN_STATE } else { FILE_MODE };
+            assert_eq!(main & 0o777, wanted, "{}", etc.display());
         }
     }
 

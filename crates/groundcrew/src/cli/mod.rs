@@ -4,6 +4,7 @@
 //! one runs; else it takes the agent's lock and does it itself. Exit codes are [`Exit`].
 
 mod args;
+mod bundle;
 pub(crate) mod complete;
 mod config;
 mod demo;
@@ -16,6 +17,7 @@ mod plan;
 mod postmortem;
 pub(crate) mod print;
 mod reach;
+mod rollback;
 mod show;
 mod snapshot;
 mod tell;
@@ -100,11 +102,16 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Status { app, expect } => {
             show::status(settings()?, &overrides, app.as_deref(), expect.as_deref(), printer)
         }
+        Command::Rollback(ask) => rollback::run(settings()?, &overrides, &ask, printer),
+        Command::Migrate { app, down, yes } => {
+            rollback::migrate(settings()?, &overrides, &app, down, yes, printer)
+        }
         Command::History { app, n } => {
             show::history(settings()?, &overrides, app.as_deref(), n, printer)
         }
         Command::Logs { app, n, follow } => logs::run(&settings()?, &app, n, follow, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
+        Command::Bundle { command } => bundle::run(command, printer),
         Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
         Command::Man { dir } => man::run(dir.as_deref()),
         Command::Demo(args) => demo::run(args, printer.is_json()),

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use groundcrew_drivers::host::neighbors::Seat;
-use groundcrew_engine::agent::{Agent, Look, Turn};
+use groundcrew_engine::agent::{Agent, Turn};
 use groundcrew_engine::machine::{App, Event, State};
 use groundcrew_engine::policy::{Mode, Policy};
 use groundcrew_engine::ports::{Busy, Woken};
 
 use super::bell::Bell;
-use super::board::{Board, Looked};
+use super::board::Board;
 use super::course::Course;
 use super::eyes::{Eyes, is_ripe};
 use super::order::{Done, Letter, Order};
@@ -29,8 +29,6 @@ use crate::exit::Refusal;
 
 /// How often an app at rest is looked at.
 const REST_TICK: Duration = Duration::from_secs(1);
-/// Looks that say the same are remembered once in this time.
-const LOOK_KEPT_MS: i64 = 60_000;
 /// Pause before a store that could not be trusted is read again.
 const FROZEN_PAUSE: Duration = Duration::from_secs(5);
 
@@ -60,6 +58,7 @@ pub(crate) struct Hand {
 }
 
 /// Why an agent was left.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time and is moved once")]
 pub(super) enum Next {
     /// The thread is to end.
     End,
@@ -74,7 +73,7 @@ pub(super) enum Next {
 }
 
 impl Hand {
-    fn name(&self) -> &str {
+    pub(super) fn name(&self) -> &str {
         self.app.policy.app.as_str()
     }
 
@@ -293,36 +292,6 @@ impl Hand {
         course.wanted_now || (allowed && course.revival.may(Instant::now()))
     }
 
-    /// Asks the source; an answer that it cannot give is shown, and asked for again later.
-    fn look(&self, agent: &mut Agent<'_, '_>, course: &mut Course) -> Option<Next> {
-        let looked = agent.look(course.apply_config);
-        let failed = looked.is_err();
-        course.looks.note(failed, Instant::now());
-        course.due = true;
-        let error = looked.as_ref().err().map(|error| error.text.clone());
-        let at_ms = jiff::Timestamp::now().as_millisecond();
-        self.note_look(course, Looked { at_ms, error });
-        match looked {
-            Ok(Look::Turn(Turn::Frozen(why))) => Some(Next::Frozen(why)),
-            Ok(Look::Turn(Turn::Shutdown)) => Some(Next::End),
-            Ok(_) | Err(_) => None,
-        }
-    }
-
-    /// Shows a look, and remembers it when it is news or a while ago.
-    fn note_look(&self, course: &mut Course, looked: Looked) {
-        let same = course.looked.as_ref().is_some_and(|before| {
-            let passed_ms = looked.at_ms.saturating_sub(before.at_ms);
-            before.error == looked.error && (0..LOOK_KEPT_MS).contains(&passed_ms)
-        });
-        if !same {
-            // It is for people; what cannot be recorded is still shown.
-            drop(self.store.looked(&self.app.policy.app, &looked));
-            course.looked = Some(looked.clone());
-        }
-        self.board.change(self.name(), |view| view.last_check = Some(looked));
-    }
-
     /// Nothing to do: says so, tidies, and waits for time, an order, or the busy flag.
     fn rest(
         &self,
@@ -400,6 +369,14 @@ impl Hand {
                         return Some(Next::Rebuild);
                     }
                 }
+                Order::GoBack(ref back) => {
+                    let answer = self.go_back(agent, course, back);
+                    letter.answer(answer);
+                }
+                Order::Migrate { down, ref by } => {
+                    let answer = self.migrate(agent, course, down, by);
+                    letter.answer(answer);
+                }
                 _ => {
                     course.due = true;
                     let answer = orders::answer(self.name(), agent, &letter.order);
@@ -418,7 +395,7 @@ impl Hand {
     }
 
     /// The number of something that was asked for; the view says when it came to rest.
-    fn number(&self, course: &mut Course) -> u64 {
+    pub(super) fn number(&self, course: &mut Course) -> u64 {
         course.asked = course.asked.saturating_add(1);
         course.working = true;
         self.board.change(self.name(), |view| view.asked = course.asked);

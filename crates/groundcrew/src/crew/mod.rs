@@ -15,8 +15,11 @@ mod by_hand;
 pub(crate) mod copies;
 mod course;
 mod eyes;
+mod going_back;
 mod hand;
+mod leftovers;
 mod lock;
+mod looking;
 mod neighbors;
 mod notices;
 pub(crate) mod order;
@@ -46,7 +49,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{is_up, make_places, runs_of, versions};
+pub(crate) use world::{STATE_MODE, is_up, make_places, runs_of, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -92,6 +95,7 @@ impl Crew {
     ) -> Result<Arc<Self>, Refusal> {
         make_places(&settings)?;
         let lock = lock::take(&settings.state, role)?;
+        leftovers::sweep(&settings);
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
         Ok(Self::with(settings, overrides, store, Some(lock), serve))
@@ -328,6 +332,8 @@ impl Crew {
             Request::Stop { app } => self.order(&app, Order::Stop),
             Request::Restart { app } => self.order(&app, Order::Restart),
             Request::Restore { app, id } => self.order(&app, Order::Restore { id }),
+            Request::Rollback { app, back } => self.order(&app, Order::GoBack(back)),
+            Request::Migrate { app, down, by } => self.order(&app, Order::Migrate { down, by }),
             Request::Reload => self.reload(),
             Request::Shutdown => {
                 self.ending.end();
@@ -347,6 +353,7 @@ impl Crew {
             Done::Asked(pass) => Ok(Reply::Asked { pass, text: None }),
             Done::Starts(pass, text) => Ok(Reply::Asked { pass, text: Some(text) }),
             Done::Checked(check) => Ok(Reply::Checked { check }),
+            Done::GoesBack(way) => Ok(Reply::GoesBack { way }),
         }
     }
 

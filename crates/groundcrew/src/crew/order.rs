@@ -45,8 +45,66 @@ pub(crate) enum Order {
         /// The snapshot.
         id: String,
     },
+    /// Go back to a release that ran here.
+    GoBack(GoBack),
+    /// Run the migration of the release that runs.
+    Migrate {
+        /// Undo it instead.
+        down: bool,
+        /// Who.
+        by: String,
+    },
     /// Go on with other settings.
     Reload(Arc<Settings>),
+}
+
+/// How a person wants to go back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct GoBack {
+    /// A version, digest or revision; none: the release before.
+    #[serde(default)]
+    pub(crate) release: Option<String>,
+    /// What becomes of the data.
+    #[serde(default)]
+    pub(crate) data: DataAsk,
+    /// What cannot be undone, or is known as bad, is accepted.
+    #[serde(default)]
+    pub(crate) approve: bool,
+    /// Say what would be done, and do nothing.
+    #[serde(default)]
+    pub(crate) only_say: bool,
+    /// Who.
+    pub(crate) by: String,
+}
+
+/// What a person wants for the data.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DataAsk {
+    /// What is usual.
+    #[default]
+    Usual,
+    /// It stays.
+    Keep,
+    /// The copy that was taken when the release was left.
+    Restore,
+    /// This copy.
+    Snapshot(String),
+}
+
+/// What going back is, for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct WayBack {
+    /// The version that is left.
+    pub(crate) from: String,
+    /// The version that shall run.
+    pub(crate) to: String,
+    /// What becomes of the data.
+    pub(crate) data: String,
+    /// The other choice, if there is one.
+    pub(crate) instead: Option<String>,
+    /// It is over when the app's `rested` reaches this number; none: it was only said.
+    pub(crate) pass: Option<u64>,
 }
 
 /// What came of an order.
@@ -60,6 +118,8 @@ pub(crate) enum Done {
     Starts(u64, String),
     /// What the gates say.
     Checked(Box<Check>),
+    /// It goes back, or would.
+    GoesBack(WayBack),
 }
 
 /// What the gates say about the present candidate.

@@ -7,7 +7,7 @@ use groundcrew_engine::ports::Summary;
 use serde::{Deserialize, Serialize};
 
 use super::board::View;
-use super::order::Check;
+use super::order::{Check, GoBack, WayBack};
 use crate::exit::Refusal;
 
 /// Version of the words.
@@ -114,6 +114,24 @@ pub(crate) enum Request {
         /// Which.
         id: String,
     },
+    /// Go back to a release that ran here.
+    Rollback {
+        /// Which app.
+        app: String,
+        /// How.
+        #[serde(flatten)]
+        back: GoBack,
+    },
+    /// Run the migration of the release that runs.
+    Migrate {
+        /// Of which app.
+        app: String,
+        /// Undo it instead.
+        #[serde(default)]
+        down: bool,
+        /// Who says so.
+        by: String,
+    },
     /// Believe the fresh journal that follows a lost or damaged one.
     Trust,
     /// Read the configuration again.
@@ -155,6 +173,11 @@ pub(crate) enum Reply {
         /// What was done before, for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         text: Option<String>,
+    },
+    /// It goes back, or would.
+    GoesBack {
+        /// How.
+        way: WayBack,
     },
     /// Done.
     Done {

@@ -94,9 +94,9 @@ pub(crate) struct Tidying {
 }
 
 impl Tidying {
-    /// Not at once.
+    /// At once: whoever was here before may have been killed before or while it cleaned up.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { due: false, last: now }
+        Self { due: true, last: now }
     }
 
     /// An update closed.
@@ -164,10 +164,10 @@ mod tests {
     }
 
     #[test]
-    fn tidying_is_due_after_a_close_and_every_day() {
+    fn tidying_is_due_at_the_start_after_a_close_and_every_day() {
         let now = Instant::now();
         let mut tidying = Tidying::new(now);
-        assert!(!tidying.take(now));
+        assert!(tidying.take(now) && !tidying.take(now));
         tidying.ask();
         assert!(tidying.take(now) && !tidying.take(now));
         assert!(tidying.take(now + TIDY_EVERY));

@@ -250,13 +250,18 @@ pub(crate) fn lock_volumes(app: &AppSettings) -> Result<Vec<Lock>, String> {
     areas.into_values().map(lock).collect()
 }
 
+/// Permissions of the state directory. An app with a user of its own runs from `releases/` in it,
+/// so everybody may pass, nobody may look around, and what is not for everybody has a mode that says
+/// so.
+pub(crate) const STATE_MODE: u32 = 0o711;
+
 /// Makes the directories that the settings name.
 ///
 /// # Errors
 ///
 /// The host failed.
 pub(crate) fn make_places(settings: &Settings) -> Result<(), Refusal> {
-    for (dir, mode) in [(&settings.state, 0o750), (&settings.run, 0o700)] {
+    for (dir, mode) in [(&settings.state, STATE_MODE), (&settings.run, 0o700)] {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(mode)

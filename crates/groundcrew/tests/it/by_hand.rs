@@ -105,3 +105,29 @@ fn a_lost_store_adopts_what_runs() {
     assert_eq!(view["running"]["version"], "1.0.0");
     assert_eq!(bench.rows(), Some(vec![7]));
 }
+
+/// What a killed groundcrew left is cleaned up by the next one, without another update.
+#[test]
+fn what_a_killed_predecessor_left_unfinished_is_removed_at_the_next_start() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    let make = |name: &str| {
+        std::fs::create_dir_all(bench.path(name).parent().unwrap()).unwrap();
+        bench.write(name, "torn");
+    };
+    let files = [
+        "state/.groundcrew-7-1.tmp",
+        "state/plans/.groundcrew-7-2.tmp",
+        "state/runs/ledger/.groundcrew-7-3.tmp",
+        "state/snapshots/ledger/.groundcrew-7-4.tmp",
+        "state/releases/ledger/aa.partial/file",
+        "state/snapshots/ledger/never-taken.json",
+        "srv/.groundcrew/ledger/snapshots/s.partial/file",
+        "srv/.groundcrew/ledger/restore/t.1.partial/file",
+    ];
+    files.iter().for_each(|name| make(name));
+    bench.run(&["once"]).ends(0);
+    let left: Vec<&&str> = files.iter().filter(|name| bench.path(name).exists()).collect();
+    assert_eq!(left, Vec::<&&str>::new());
+    assert_eq!(bench.version().as_deref(), Some("1.0.0"));
+}

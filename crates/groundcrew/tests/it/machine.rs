@@ -11,7 +11,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::bench::{BINARY, Bench, Ran};
+use groundcrew_rig::host::Ran;
+
+use crate::bench::{BINARY, Bench};
 
 /// How long it may take to boot or to go down; it takes two seconds.
 const BOOT_MAX: Duration = Duration::from_secs(90);

@@ -7,12 +7,14 @@
 
 mod agent;
 mod bench;
+mod bundle;
 mod by_hand;
 mod codes;
 mod gates;
 mod logs;
 mod machine;
 mod postmortem;
+mod rollback;
 mod shell;
 mod systemd;
 mod update;

@@ -17,7 +17,17 @@ fn installed() -> Machine {
 }
 
 fn app(machine: &Machine) -> i32 {
-    machine.bench.app_process_of("/srv/bench/srv/data").unwrap().as_raw_pid()
+    let port = machine.bench.port().to_string();
+    let is_it = |pid: &i32| {
+        let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        words.get(1) == Some(&&b"demo-app"[..]) && words.contains(&port.as_bytes())
+    };
+    let all = std::fs::read_dir("/proc").unwrap().flatten();
+    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let found: Vec<i32> = pids.filter(is_it).collect();
+    assert_eq!(found.len(), 1, "{found:?}");
+    found.into_iter().next().unwrap()
 }
 
 fn agent(machine: &Machine) -> String {

@@ -36,7 +36,7 @@ fn an_update_keeps_the_data_and_a_bad_one_brings_release_and_data_back() {
     bench.install("1.0.0");
     assert!((1..=40).all(|row| bench.post(row)));
     bench.install("1.1.0");
-    let all: Vec<u32> = (1..=40).collect();
+    let all: Vec<u64> = (1..=40).collect();
     assert_eq!(bench.rows(), Some(all.clone()));
     assert_eq!(bench.version().as_deref(), Some("1.1.0"));
 

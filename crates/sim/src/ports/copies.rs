@@ -26,6 +26,8 @@ impl Snapshots for SimSnapshots {
         let mut world = self.0.borrow_mut();
         world.point("copy begins");
         let key = order.id.0.clone();
+        let book = world.truth.book.clone();
+        world.truth.at_copy.insert(key.clone(), book);
         let whole = world.copies.get(&key).is_some_and(|copy| copy.complete);
         if whole && world.is_seeded(Seeded::StaleCopyIsKept) {
             return Ok(Taken { bytes: 0 });
@@ -93,7 +95,7 @@ impl Snapshots for SimSnapshots {
             exchange_one(&mut world, order, pair)?;
             world.point("exchange, half way");
         }
-        world.take_back(order.txn);
+        world.take_back(order.txn, order.id);
         world.point("exchange is done");
         Ok(Some(format!("failed/{}", order.txn)))
     }

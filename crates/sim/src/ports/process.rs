@@ -118,6 +118,7 @@ impl Runtime for SimRuntime {
         match &order.purpose {
             Purpose::Hook(command) => hook(&mut world, command),
             Purpose::Migrate => migrate(&mut world, &order.installed.release.digest),
+            Purpose::Undo => undo(&mut world, &order.installed.release.digest),
         }
     }
 }
@@ -155,9 +156,11 @@ fn hook(world: &mut World, command: &[String]) -> Result<(), Fault> {
         return Err(fault);
     }
     let word = command.first().map(String::as_str);
-    if word == Some("open")
-        && let Some(fault) = world.failure("hook open")
-    {
+    let one = match word {
+        Some("open") => "hook open",
+        _ => "hook close",
+    };
+    if let Some(fault) = world.failure(one) {
         return Err(fault);
     }
     match word {
@@ -197,7 +200,40 @@ fn migrate(world: &mut World, digest: &Digest) -> Result<(), Fault> {
         }
         world.point("migration, half way");
     }
-    world.truth.migrations += 1;
+    world.truth.book.migrated.push(release.version.to_owned());
     world.point("migration is done");
+    Ok(())
+}
+
+/// Undoes a migration, volume after volume.
+fn undo(world: &mut World, digest: &Digest) -> Result<(), Fault> {
+    world.point("undoing begins");
+    let release = world.by_digest(digest);
+    let Some((release, to)) =
+        release.and_then(|release| Some((release.clone(), release.undoes_to?)))
+    else {
+        return Err(Fault::candidate("this release cannot undo its migration"));
+    };
+    let mark = format!("migrated by {}", release.version);
+    let names: Vec<String> = world.volumes.keys().cloned().collect();
+    for name in names {
+        let tree = world.volumes.get_mut(&name);
+        if let Some(tree) = tree
+            && let Some(at) = tree.lines.iter().position(|line| *line == mark)
+        {
+            tree.lines.remove(at);
+            if let Some(first) = tree.lines.first_mut() {
+                *first = format!("epoch {to}");
+            }
+        } else {
+            world.violation("a migration was undone that was not there".to_owned());
+        }
+        world.point("undoing, half way");
+        if release.undoing == Migrates::Fails {
+            return Err(Fault::candidate("undoing ended with exit code 2"));
+        }
+    }
+    world.truth.book.migrated.retain(|version| version != release.version);
+    world.point("undoing is done");
     Ok(())
 }

@@ -36,8 +36,10 @@ pub(super) fn command(
     attempt: &str,
 ) -> Result<KeepSpec, Error> {
     let none = || Error::NoMigration { version: shelved.says.version.clone() };
+    let migrate = || shelved.says.migrate.as_ref().ok_or_else(none);
     let (kind, words) = match &order.purpose {
-        Purpose::Migrate => (Kind::Migration, &shelved.says.migrate.as_ref().ok_or_else(none)?.up),
+        Purpose::Migrate => (Kind::Migration, &migrate()?.up),
+        Purpose::Undo => (Kind::Migration, migrate()?.down.as_ref().ok_or_else(none)?),
         Purpose::Hook(words) => (Kind::Hook, words),
     };
     let mut spec = base(app, order.installed, shelved, words)?;

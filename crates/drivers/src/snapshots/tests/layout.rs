@@ -33,6 +33,18 @@ fn names(dir: &Path) -> Vec<String> {
     names
 }
 
+/// A volume that is not there yet may get an owner who has to reach it.
+#[test]
+fn the_directory_of_volumes_that_we_make_is_open_to_their_owners() {
+    let dir = Dir::new();
+    take_of(&[dir.path("srv/tiles/data")], "s1").unwrap();
+    let mode = |name: &str| fs::metadata(dir.path(name)).unwrap().mode() & 0o777;
+    assert_eq!(
+        (mode("srv"), mode("srv/tiles"), mode("srv/tiles/.groundcrew")),
+        (0o755, 0o755, 0o700)
+    );
+}
+
 #[test]
 fn take_writes_copies_and_a_manifest_that_only_we_can_read() {
     let dir = Dir::new();

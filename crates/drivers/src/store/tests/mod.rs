@@ -97,6 +97,7 @@ impl Teller {
             release: release.clone(),
             config: config.clone(),
             via: Via::Channel,
+            ordered: None,
             serial: Some(7),
             first_seen_ms: now.wall_ms,
         };
@@ -107,6 +108,8 @@ impl Teller {
             offer,
             answers: Vec::new(),
             left_out: Vec::new(),
+            work: None,
+            one_way: None,
             drawn_ms: now.wall_ms,
         }
     }

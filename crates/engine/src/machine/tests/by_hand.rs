@@ -1,0 +1,107 @@
+//! What a person orders, and the migration that a way back undoes.
+
+use super::*;
+
+fn reversible() -> Secured {
+    let mut secured = secured();
+    secured.update.plan.to.release.migration =
+        Some(Migration { reversible: true, timeout_ms: 1_000 });
+    secured
+}
+
+/// Undoing a migration, up to where it is begun.
+fn undoing() -> App {
+    let watching = Watching { secured: reversible(), seen: WatchSeen::default() };
+    let go = Event::GoBack { by: "ann".to_owned(), data: DataChoice::Keep };
+    let decided = after(app(State::Watching(watching)), go);
+    assert!(decided.is_known_bad(&"sha256:2".into(), &ConfigHash::from("c")));
+    let stopping = after(decided, Event::EvidenceKept { ended: None, output: vec![] });
+    let undoing = after(stopping, Event::RbStopped { report: StopReport::default() });
+    assert_eq!(undoing.action(&facts(false, false)), Action::Do(Step::RbMigrate));
+    after(undoing, Event::Intent { step: Step::RbMigrate })
+}
+
+#[test]
+fn upd_5_a_version_that_goes_back_alone_lets_the_candidate_undo_its_migration_once() {
+    let undone = after(undoing(), Event::RbMigrated);
+    assert_eq!(undone.state.name(), "rb-switch");
+    let killed = after(undone, Event::Resumed { found: Takeover::default() });
+    let stopped = after(killed, Event::RbStopped { report: StopReport::default() });
+    assert_eq!(stopped.state.name(), "rb-switch", "it is not undone twice");
+}
+
+#[test]
+fn upd_5_a_migration_that_was_half_undone_brings_the_old_data_back() {
+    let fault = Fault::candidate("exit code 1");
+    let ways = [
+        Event::Resumed { found: Takeover::default() },
+        Event::Failed { step: Step::RbMigrate, fault },
+    ];
+    for event in ways {
+        let name = event.name();
+        let again = after(undoing(), event);
+        let stopped = after(again, Event::RbStopped { report: StopReport::default() });
+        let State::RbData(back) = &stopped.state else { panic!("{name}") };
+        assert_eq!(back.data, DataChoice::Restore, "{name}");
+        assert_eq!(stopped.action(&facts(false, false)), Action::Do(Step::RbBuild), "{name}");
+    }
+    let mut unwritten = undoing();
+    unwritten.intent = None;
+    let lost = after(unwritten, Event::JournalLost { reason: "full".to_owned() });
+    assert_eq!(lost.state.name(), "rb-stopping");
+}
+
+#[test]
+fn upd_5_a_version_does_not_go_back_alone_from_data_that_it_cannot_read() {
+    let mut watching = Watching { secured: secured(), seen: WatchSeen::default() };
+    let plan = &mut watching.secured.update.plan;
+    plan.one_way = Some("2 migrates the data and cannot undo it".to_owned());
+    plan.to.procedure.watch.on_degraded = crate::plan::OnDegraded::Version;
+    let ill = || WatchTick { finding: Some("503".to_owned()), down: false, by_itself: false };
+    let mut state = app(State::Watching(watching));
+    for _ in 0..2 {
+        state = after(state, Event::Watched { tick: ill() });
+    }
+    let State::Unproven(unproven) = &state.state else { panic!("{}", state.state.name()) };
+    assert!(unproven.why.contains("cannot undo"), "{}", unproven.why);
+}
+
+/// An update to an older release that a person ordered.
+fn ordered() -> Offer {
+    let to = installed("1");
+    let ordered = crate::plan::Ordered {
+        by: "ann".to_owned(),
+        to: to.clone(),
+        work: crate::plan::DataWork::Nothing,
+    };
+    Offer {
+        release: to.release,
+        via: Via::Rollback,
+        config: ConfigHash::from("now"),
+        ordered: Some(Box::new(ordered)),
+        ..offered()
+    }
+}
+
+#[test]
+fn upd_25_what_a_person_orders_does_not_wait_at_a_gate() {
+    let fetching = after(app(State::Held(held())), Event::Ordered { offer: ordered() });
+    assert_eq!(fetching.state.name(), "fetching");
+    let staged = after(fetching, Event::Fetched { release: release("1") });
+    let busy = vec![Answer::defer(GateId::Busy, "in flight", None)];
+    let judged = after(staged, Event::Judged { round: Round::Arm, answers: busy });
+    assert_eq!(judged.state, State::Idle);
+}
+
+#[test]
+fn upd_25_the_release_that_was_left_is_known_as_bad_with_the_configuration_of_now_too() {
+    let mut secured = secured();
+    let plan = &mut secured.update.plan;
+    (plan.from, plan.to, plan.offer) = (Some(installed("2")), installed("1"), ordered());
+    let closed = after(app(State::Proven(secured)), Event::Closed { ending: Ending::Proven });
+    for config in ["c", "now"] {
+        assert!(closed.is_known_bad(&"sha256:2".into(), &ConfigHash::from(config)), "{config}");
+    }
+    let good = closed.last_good.map(|good| good.installed.release.version);
+    assert_eq!(good.as_deref(), Some("1"));
+}

@@ -1,0 +1,2 @@
+select (select max(name) from schema_step) = '003-tidy'
+  and (select count(*) from pgbench_branches) = (select count(distinct bid) from pgbench_tellers);

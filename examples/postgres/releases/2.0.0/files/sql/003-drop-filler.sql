@@ -1,0 +1,2 @@
+-- The releases before need the column; data_compatible_from says so.
+alter table pgbench_accounts drop column filler;
