@@ -115,6 +115,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Put groundcrew on this machine as a service; done twice, it changes nothing.
+    Install(InstallArgs),
+    /// Take the service away; configuration and data stay, apps keep running.
+    Uninstall(UninstallArgs),
     /// Look after all apps until SIGTERM.
     Agent,
     /// Look once at every app, update what may be updated, and end.
@@ -233,6 +237,9 @@ pub(crate) enum Command {
         /// So many lines.
         #[arg(short, default_value_t = 50, value_name = "N")]
         n: usize,
+        /// Go on with what comes, over restarts, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Look at copies of an app's data, or put one back.
     Snapshot {
@@ -281,6 +288,36 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
+}
+
+impl Command {
+    /// The app that it is about, if it is about one that has to be configured.
+    pub(crate) fn app(&self) -> Option<&str> {
+        match self {
+            Self::Check { app } | Self::Status { app, .. } | Self::History { app, .. } => {
+                app.as_deref()
+            }
+            Self::Unblock { app, .. } => app.as_deref(),
+            Self::Update(ask) | Self::Config { command: ConfigCommand::Apply(ask) } => {
+                Some(&ask.app)
+            }
+            Self::Pin { app, .. }
+            | Self::Unpin { app }
+            | Self::Approve { app, .. }
+            | Self::Pause { app }
+            | Self::Resume { app }
+            | Self::Start { app }
+            | Self::Stop { app }
+            | Self::Restart { app }
+            | Self::Logs { app, .. } => Some(app),
+            Self::Snapshot { command } => match command {
+                SnapshotCommand::List { app }
+                | SnapshotCommand::Verify { app, .. }
+                | SnapshotCommand::Restore { app, .. } => Some(app),
+            },
+            _ => None,
+        }
+    }
 }
 
 /// What to do with the configuration.
@@ -385,6 +422,42 @@ pub(crate) enum PostmortemCommand {
         #[arg(long)]
         as_is: bool,
     },
+}
+
+/// What is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// The agent, which looks after all apps.
+    #[default]
+    Agent,
+}
+
+/// How it is installed.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct InstallArgs {
+    /// As what.
+    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Say what would be written, and write nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Write below this directory and start nothing, for packages and images.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+/// How it is taken away.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct UninstallArgs {
+    /// As what.
+    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
+    pub(crate) role: Role,
+    /// Say what would be removed, and remove nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Remove below this directory and stop nothing.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) root: Option<PathBuf>,
 }
 
 /// How the demo is played.

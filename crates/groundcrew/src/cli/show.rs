@@ -34,12 +34,13 @@ pub(super) fn status(
     expect: Option<&str>,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings.clone(), overrides)?;
+    let mut reach = Reach::open_to_read(settings.clone(), overrides)?;
     let mut apps = match app {
         Some(app) => vec![reach.view(app)?],
         None => reach.views()?,
     };
-    for view in apps.iter_mut().filter(|view| view.running.is_some()) {
+    let is_there = |view: &&mut View| view.running.is_some() || view.state == "unknown";
+    for view in apps.iter_mut().filter(is_there) {
         view.up = is_up(&settings, &view.app);
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -90,6 +91,16 @@ fn view_text(view: &View) -> String {
         Some(running) => format!("{} ({})", running.version, print::short(&running.digest)),
         None => "nothing installed".to_owned(),
     };
+    if view.state == "unknown" {
+        let what = match view.up {
+            Some(true) => "a process of it runs; of which release is not known",
+            Some(false) => "no process of it runs; what is installed is not known",
+            None => "what runs is not known",
+        };
+        line(format!("{}: {what}", view.app));
+        line(format!("  trouble: {}", view.trouble.as_deref().unwrap_or("no reason recorded")));
+        return text;
+    }
     let down = view.up == Some(false) && view.wanted_up;
     line(format!("{}: {runs}, {}{}", view.app, view.state, if down { ", down" } else { "" }));
     if down {
@@ -175,7 +186,7 @@ pub(super) fn history(
     n: usize,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings, overrides)?;
+    let mut reach = Reach::open_to_read(settings, overrides)?;
     let request = Request::History { app: app.map(str::to_owned), limit: n };
     let updates = match reach.ask(request)? {
         Reply::History { updates } => updates,

@@ -119,7 +119,7 @@ pub(crate) struct Looked {
 pub(crate) struct View {
     /// Its name.
     pub(crate) app: String,
-    /// The state's name; `empty` while nothing is installed.
+    /// The state's name; `empty` while nothing is installed, `unknown` without a journal to believe.
     pub(crate) state: String,
     /// What is in place.
     pub(crate) running: Option<Named>,
@@ -211,6 +211,14 @@ impl View {
         self.config_changed =
             app.running.as_ref().is_some_and(|running| running.config.as_str() != config);
         self.progress = None;
+    }
+
+    /// Its journal says nothing that is to be believed, and why.
+    pub(crate) fn lose_sight(&mut self, why: String) {
+        if self.running.is_none() {
+            self.state = "unknown".to_owned();
+        }
+        self.trouble = Some(why);
     }
 
     /// A person is needed, or nothing can be said.

@@ -37,6 +37,17 @@ impl Store {
         Ok(Self { store: opened.store })
     }
 
+    /// Opens it to look at it; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or a newer groundcrew has to read it.
+    pub(crate) fn open_to_read(settings: &Settings) -> Result<Self, Refusal> {
+        let opened = store::Store::open_to_read(&settings.state);
+        let store = opened.map_err(|error| Refusal::failed(said(error)))?;
+        Ok(Self { store })
+    }
+
     /// Why nothing is touched until a person says so: the journal was lost or damaged.
     ///
     /// # Errors
