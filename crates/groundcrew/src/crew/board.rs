@@ -168,9 +168,9 @@ pub(crate) struct View {
     /// What is in place, whole; only for the crew itself.
     #[serde(skip)]
     pub(crate) installed: Option<Box<Installed>>,
-    /// An update has its hands on it; only for the crew itself.
+    /// It is being updated or about to be; only for the crew itself.
     #[serde(skip)]
-    pub(crate) touched: bool,
+    pub(crate) under_way: bool,
 }
 
 impl View {
@@ -185,7 +185,7 @@ impl View {
         self.state = if empty { "empty".to_owned() } else { app.state.name().to_owned() };
         self.running = app.running.as_ref().map(Named::of);
         self.installed = app.running.clone().map(Box::new);
-        self.touched = app.state.touches_app();
+        self.under_way = app.state.is_under_way();
         self.last_good = app.last_good.as_ref().map(|good| Good {
             release: Named::of(&good.installed),
             merit: good.merit,
