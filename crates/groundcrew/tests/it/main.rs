@@ -9,5 +9,6 @@ mod agent;
 mod bench;
 mod by_hand;
 mod codes;
+mod full;
 mod gates;
 mod update;
