@@ -25,7 +25,12 @@ pub fn notices(app: &AppName, before: &App, after: &App, entry: &Entry) -> Vec<N
             });
         }
         State::Stuck(back) if !matches!(before.state, State::Stuck(_)) => told.push(Notice {
-            key: format!("{app}/{}/stuck/{}", back.update.plan.txn, back.round),
+            // One page for as long as the same cause keeps it from being walked again.
+            key: format!(
+                "{app}/{}/stuck/{}",
+                back.update.plan.txn,
+                back.round.saturating_sub(back.again)
+            ),
             severity: Severity::Page,
             title: format!("{app}: stuck, a person is needed"),
             body: format!(

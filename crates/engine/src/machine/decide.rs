@@ -81,6 +81,9 @@ impl App {
             State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
                 Action::Do(Step::Close)
             }
+            State::Stuck(back) if back.may_pass && facts.due && !facts.maybe_runs() => {
+                Action::Record(Event::BackAgain)
+            }
             State::Stuck(_) => Action::Wait("stuck: a person is needed"),
         }
     }

@@ -321,6 +321,9 @@ pub enum Event {
         /// What is put back.
         snapshot: SnapshotId,
     },
+    /// Nothing runs, and what kept the way back from being walked may have passed: it is walked
+    /// again from the stop.
+    BackAgain,
     /// A person wants the app up, or down.
     Wanted {
         /// Up.

@@ -143,6 +143,14 @@ fn view_text(view: &View) -> String {
             reasons(view).replace('\n', "\n  ")
         ));
     }
+    text.push_str(&standing_text(view));
+    text
+}
+
+/// What a person wants, what is known, and when the source was asked.
+fn standing_text(view: &View) -> String {
+    let mut text = String::new();
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
     if let Some(pin) = &view.pin {
         line(format!("  pinned to {pin}"));
     }

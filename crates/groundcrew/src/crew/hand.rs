@@ -262,7 +262,8 @@ impl Hand {
     }
 
     fn turn(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Turn {
-        let waited = matches!(agent.app().state, State::Held(_) | State::Deferred(_));
+        let waited =
+            matches!(agent.app().state, State::Held(_) | State::Deferred(_) | State::Stuck(_));
         let revivals = agent.app().revivals;
         let may_revive = self.may_revive(agent.app(), eyes, course);
         let turn = agent.turn(course.due, may_revive);

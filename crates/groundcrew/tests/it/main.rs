@@ -15,6 +15,7 @@ mod bundle;
 mod by_hand;
 mod codes;
 mod fleet;
+mod full;
 mod gates;
 mod logs;
 mod machine;
