@@ -11,7 +11,7 @@ use super::complete;
 use crate::config::Overrides;
 
 pub(crate) use sub::{
-    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, Role, SnapshotCommand,
+    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, SnapshotCommand,
     UninstallArgs,
 };
 
