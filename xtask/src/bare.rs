@@ -17,11 +17,16 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 10] = [
+const NEEDED: [(&str, &[&str], &str); 11] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
     ("minisign", &["minisign"], "signs bundles as people do"),
+    (
+        "systemd-nspawn",
+        &["systemd", "systemd-container"],
+        "boots a machine for the agent's service",
+    ),
     ("mkfs.ext4", &["e2fsprogs"], "file systems for power cuts"),
     ("mkfs.xfs", &["xfsprogs"], "file systems for power cuts"),
     ("mount", &["mount"], "mounts what is to be cut or filled"),
@@ -121,7 +126,7 @@ mod tests {
     fn a_missing_program_is_brought_by_its_packages() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|program| program != "cc"), ["gcc", "libc6-dev"]);
-        assert_eq!(missing_packages(|_| false).len(), NEEDED.len() + 1);
+        assert_eq!(missing_packages(|_| false).len(), NEEDED.len() + 2);
     }
 
     #[test]

@@ -54,6 +54,7 @@ mod record;
 mod scope;
 mod shim;
 pub mod spec;
+pub mod tail;
 mod users;
 
 pub use error::Error;

@@ -6,6 +6,7 @@ mod config;
 mod crew;
 mod demo;
 mod exit;
+mod install;
 mod post_mortems;
 mod service;
 

@@ -26,6 +26,7 @@ mod ballast;
 mod error;
 mod events;
 mod history;
+mod look;
 mod port;
 mod queue;
 pub mod schema;
@@ -108,10 +109,7 @@ impl Store {
     /// # Errors
     /// As [`Store::open`].
     pub fn open_at(dir: &Path, now: jiff::Timestamp) -> Result<Opened, Error> {
-        if rusqlite::version_number() < SQLITE_MIN.0 {
-            let found = rusqlite::version().to_owned();
-            return Err(Error::Library { found, needed: SQLITE_MIN.1 });
-        }
+        check_library()?;
         durable::create_dir_all(dir, 0o755, Site::Journal)
             .map_err(Error::durable("make the state directory"))?;
         let _opening = Opening::begin(&journal(dir))?;
@@ -264,13 +262,32 @@ fn open_sound(dir: &Path, path: &Path, now: jiff::Timestamp) -> Result<Connectio
         let why = "its log is there without it".to_owned();
         return Err(Error::Damaged { path: path.to_owned(), why });
     }
-    let trace = TRACES.iter().map(|name| dir.join(name)).find(|trace| has_entries(trace));
-    let lost = trace.map(|trace| {
-        let reason = format!("{} is gone, but {} is there.", path.display(), trace.display());
-        set_aside::notice(reason, now)
-    });
+    let lost = trace(dir, path).map(|reason| set_aside::notice(reason, now));
     schema::create(path, lost.as_ref())?;
     open_checked(path)
+}
+
+fn check_library() -> Result<(), Error> {
+    if rusqlite::version_number() < SQLITE_MIN.0 {
+        let found = rusqlite::version().to_owned();
+        return Err(Error::Library { found, needed: SQLITE_MIN.1 });
+    }
+    Ok(())
+}
+
+/// Why a journal that is not there is lost; `None`: there never was one.
+fn trace(dir: &Path, path: &Path) -> Option<String> {
+    let trace = TRACES.iter().map(|name| dir.join(name)).find(|trace| has_entries(trace))?;
+    Some(format!("{} is gone, but {} is there.", path.display(), trace.display()))
+}
+
+/// Why there is no journal at all, for one who only looks; `None`: there never was one.
+fn lost(dir: &Path, path: &Path) -> Result<Option<String>, Error> {
+    if set_aside::with(path, "-wal").symlink_metadata().is_ok() {
+        let why = "its log is there without it".to_owned();
+        return Err(Error::Damaged { path: path.to_owned(), why });
+    }
+    Ok(trace(dir, path))
 }
 
 fn open_checked(path: &Path) -> Result<Connection, Error> {

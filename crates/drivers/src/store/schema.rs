@@ -124,7 +124,7 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
     let fail = |doing| Error::sqlite(doing, path);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let db = Connection::open_with_flags(path, flags).map_err(fail("open"))?;
-    db.busy_timeout(BUSY_TIMEOUT).map_err(fail("set up"))?;
+    be_patient(&db, path)?;
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(fail("set up"))?;
     // First of all a read: what is no database says so here.
     db.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(())).map_err(fail("open"))?;
@@ -140,6 +140,22 @@ pub(super) fn connect(path: &Path) -> Result<Connection, Error> {
          PRAGMA journal_size_limit = {WAL_KEPT_BYTES};"
     );
     db.execute_batch(&settings).map_err(fail("set up"))?;
+    Ok(db)
+}
+
+/// Waits for others that are at work on it.
+pub(super) fn be_patient(db: &Connection, path: &Path) -> Result<(), Error> {
+    db.busy_timeout(BUSY_TIMEOUT).map_err(Error::sqlite("set up", path))
+}
+
+/// A database that holds nothing, in memory, for one who only looks; `reason`: it only observes.
+pub(super) fn in_memory(path: &Path, reason: Option<&str>) -> Result<Connection, Error> {
+    let fail = |error| Error::sqlite("do without", path)(error);
+    let db = Connection::open_in_memory().map_err(fail)?;
+    db.execute_batch(TABLES).map_err(fail)?;
+    let sql = "INSERT INTO meta (only_row, schema_version, min_reader, observe_only) \
+               VALUES (1, ?1, ?2, ?3)";
+    db.execute(sql, (SCHEMA, MIN_READER, reason)).map_err(fail)?;
     Ok(db)
 }
 

@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+mod sub;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -7,6 +9,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::complete;
 use crate::config::Overrides;
+
+pub(crate) use sub::{
+    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, SnapshotCommand,
+    UninstallArgs,
+};
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
 #[derive(Debug, Parser)]
@@ -115,6 +122,10 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Put groundcrew on this machine as a service; done twice, it changes nothing.
+    Install(InstallArgs),
+    /// Take the service away; configuration and data stay, apps keep running.
+    Uninstall(UninstallArgs),
     /// Look after all apps until SIGTERM.
     Agent,
     /// Look once at every app, update what may be updated, and end.
@@ -233,6 +244,9 @@ pub(crate) enum Command {
         /// So many lines.
         #[arg(short, default_value_t = 50, value_name = "N")]
         n: usize,
+        /// Go on with what comes, over restarts, until Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
     },
     /// Look at copies of an app's data, or put one back.
     Snapshot {
@@ -283,114 +297,32 @@ pub(crate) enum Command {
     },
 }
 
-/// What to do with the configuration.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Say whether it is valid, and all that is wrong.
-    Check,
-    /// Print every value that is written, and where.
-    Show,
-    /// Print its JSON Schema.
-    Schema,
-    /// Run an app with its new configuration, through the same gates as a release.
-    Apply(Ask),
-}
-
-/// What to do with snapshots.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum SnapshotCommand {
-    /// List them, oldest first.
-    List {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-    },
-    /// Read one, or all, and compare with what was copied.
-    Verify {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-        /// Which; all by default.
-        id: Option<String>,
-    },
-    /// Put the data of one back; what is there now is kept aside.
-    Restore {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-        /// Which.
-        id: String,
-    },
-}
-
-/// What to do with bundles.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BundleCommand {
-    /// Put the digests of its files and notes into a bundle's `release.toml`.
-    Seal {
-        /// The bundle's directory.
-        dir: PathBuf,
-    },
-    /// Check a bundle as a host would that fetches it.
-    Verify {
-        /// The bundle: a directory or a `.tar.zst`.
-        path: PathBuf,
-        /// It has to be signed with this public key.
-        #[arg(long, value_name = "FILE")]
-        minisign_key: Option<PathBuf>,
-    },
-    /// Bring a bundle into a source directory and point a channel at it.
-    Publish {
-        /// The bundle: a directory or a `.tar.zst`.
-        path: PathBuf,
-        /// The source directory, which holds `<app>/<version>`.
-        #[arg(long, value_name = "ROOT")]
-        to: PathBuf,
-        /// The channel that shall point at it.
-        #[arg(long, default_value = "stable", value_name = "NAME")]
-        channel: String,
-        /// The channel's serial; by default the next one, if it has one.
-        #[arg(long, value_name = "N")]
-        serial: Option<u64>,
-    },
-}
-
-/// What to do with post-mortems.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum PostmortemCommand {
-    /// List them, open ones first.
-    List {
-        /// Of one app; all by default.
-        #[arg(add = complete::apps())]
-        app: Option<String>,
-    },
-    /// Print one.
-    Show {
-        /// Its name, as listed, or an app that has only one open.
-        #[arg(add = complete::post_mortems())]
-        name: String,
-    },
-    /// Close one whose sections are written.
-    Close {
-        /// Its name, as listed, or an app that has only one open.
-        #[arg(add = complete::post_mortems())]
-        name: String,
-        /// Who closes it; the user by default.
-        #[arg(long, value_name = "NAME")]
-        by: Option<String>,
-        /// The root cause; it goes into its section.
-        #[arg(long, value_name = "TEXT")]
-        cause: Option<String>,
-        /// Although sections are not written; the file will say so.
-        #[arg(long)]
-        as_is: bool,
-    },
-}
-
-/// How the demo is played.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct DemoArgs {
-    /// Leave everything there to play with.
-    #[arg(long)]
-    pub(crate) keep: bool,
+impl Command {
+    /// The app that it is about, if it is about one that has to be configured.
+    pub(crate) fn app(&self) -> Option<&str> {
+        match self {
+            Self::Check { app } | Self::Status { app, .. } | Self::History { app, .. } => {
+                app.as_deref()
+            }
+            Self::Unblock { app, .. } => app.as_deref(),
+            Self::Update(ask) | Self::Config { command: ConfigCommand::Apply(ask) } => {
+                Some(&ask.app)
+            }
+            Self::Pin { app, .. }
+            | Self::Unpin { app }
+            | Self::Approve { app, .. }
+            | Self::Pause { app }
+            | Self::Resume { app }
+            | Self::Start { app }
+            | Self::Stop { app }
+            | Self::Restart { app }
+            | Self::Logs { app, .. } => Some(app),
+            Self::Snapshot { command } => match command {
+                SnapshotCommand::List { app }
+                | SnapshotCommand::Verify { app, .. }
+                | SnapshotCommand::Restore { app, .. } => Some(app),
+            },
+            _ => None,
+        }
+    }
 }

@@ -16,6 +16,10 @@ pub(super) fn run(
     overrides: &Overrides,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
+    let of_app = |app: &str| {
+        let settings = settings(overrides)?;
+        settings.check_app(app).map(|()| settings)
+    };
     match command {
         ConfigCommand::Check => Ok(check(overrides, *printer)),
         ConfigCommand::Show => show(overrides, *printer),
@@ -24,9 +28,9 @@ pub(super) fn run(
             Ok(Exit::Done)
         }
         ConfigCommand::Apply(ask) if ask.dry_run => {
-            plan::run(settings(overrides)?, overrides, &ask.app, true, printer)
+            plan::run(of_app(&ask.app)?, overrides, &ask.app, true, printer)
         }
-        ConfigCommand::Apply(ask) => update::apply(settings(overrides)?, overrides, &ask, printer),
+        ConfigCommand::Apply(ask) => update::apply(of_app(&ask.app)?, overrides, &ask, printer),
     }
 }
 

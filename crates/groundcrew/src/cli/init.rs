@@ -13,7 +13,7 @@ use crate::crew;
 use crate::exit::{Exit, Refusal};
 
 /// What is written.
-const TEMPLATE: &str = include_str!("../../../../dist/groundcrew.toml");
+const TEMPLATE: &str = crate::install::CONFIGURATION;
 
 /// Permissions of the configuration; in the state directory it is not for everybody.
 const FILE_MODE: u32 = 0o644;

@@ -1,11 +1,22 @@
-//! `logs`: the end of an app's output, read from its run's files.
+//! `logs`: the end of an app's output, and what follows it.
+//!
+//! The files of its runs are read, so neither an agent nor its lock is needed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use groundcrew_drivers::keeper::tail::{News, Tail};
 use serde::Serialize;
 
-use super::print::Printer;
+use super::print::{self, Printer};
+use crate::chain;
 use crate::config::Settings;
 use crate::crew;
 use crate::exit::{Exit, Refusal};
+
+/// Pause between two looks; short enough for somebody who watches.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Serialize)]
 struct Logs {
@@ -13,18 +24,85 @@ struct Logs {
     lines: Vec<String>,
 }
 
-/// Prints the last lines.
+/// Prints the last lines; `follow`: and those that come.
 pub(super) fn run(
     settings: &Settings,
     app: &str,
     n: usize,
+    follow: bool,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    if !settings.apps.contains_key(app) {
-        return Err(Refusal::usage(format!("there is no app {app:?} in the configuration")));
+    let dir = crew::runs_of(settings, app)?;
+    let failed = |error| Refusal::failed(chain(&error));
+    let (last, mut tail) = Tail::begin(&dir, n).map_err(failed)?;
+    if !follow {
+        let text = String::from_utf8_lossy(&last);
+        let logs = Logs { app: app.to_owned(), lines: text.lines().map(str::to_owned).collect() };
+        printer.show(&logs, || logs.lines.iter().map(|line| format!("{line}\n")).collect());
+        return Ok(Exit::Done);
     }
-    let lines = crew::output(settings, app, n)?;
-    let logs = Logs { app: app.to_owned(), lines };
-    printer.show(&logs, || logs.lines.iter().map(|line| format!("{line}\n")).collect());
+    let ended = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // Without the handler the signal ends this process, which is as good.
+        drop(signal_hook::flag::register(signal, Arc::clone(&ended)));
+    }
+    let mut out = Out { app, json: printer.is_json(), line: Vec::new() };
+    let mut read = out.put(&last);
+    while read && !ended.load(Ordering::SeqCst) {
+        let news = tail.more().map_err(failed)?;
+        if news.is_empty() {
+            std::thread::sleep(LOOK_PAUSE);
+            read = print::is_read();
+        }
+        for one in news {
+            match one {
+                News::Output(bytes) => read = out.put(&bytes),
+                News::Run { txn, attempt } => {
+                    read = out.end_line();
+                    print::talk(&format!(
+                        "groundcrew: {app} was started: {attempt} of update {txn}"
+                    ));
+                }
+                News::Gap => print::talk("groundcrew: more was written than could be read in time"),
+            }
+        }
+    }
+    out.end_line();
     Ok(Exit::Done)
+}
+
+/// Where output goes: as it is, or an object per line.
+struct Out<'a> {
+    app: &'a str,
+    json: bool,
+    /// The line that has no end yet; only for objects.
+    line: Vec<u8>,
+}
+
+/// Longest line that is waited for as a whole.
+const LINE_MAX_BYTES: usize = 1 << 20;
+
+impl Out<'_> {
+    /// False: nobody reads it any more.
+    fn put(&mut self, bytes: &[u8]) -> bool {
+        if !self.json {
+            return print::raw(bytes);
+        }
+        bytes.split_inclusive(|byte| *byte == b'\n').all(|part| {
+            self.line.extend_from_slice(part);
+            let whole = part.ends_with(b"\n") || self.line.len() > LINE_MAX_BYTES;
+            !whole || self.end_line()
+        })
+    }
+
+    fn end_line(&mut self) -> bool {
+        if self.line.is_empty() {
+            return true;
+        }
+        let bytes = std::mem::take(&mut self.line);
+        let line = String::from_utf8_lossy(&bytes);
+        let line = line.strip_suffix('\n').unwrap_or(&line);
+        let object = serde_json::json!({ "schema": 1, "app": self.app, "line": line });
+        print::raw(format!("{object}\n").as_bytes())
+    }
 }

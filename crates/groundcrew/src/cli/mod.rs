@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod follow;
 mod init;
+mod install;
 mod logs;
 pub(crate) mod man;
 mod plan;
@@ -81,9 +82,15 @@ fn settings(overrides: &Overrides) -> Result<Settings, Refusal> {
 
 fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exit, Refusal> {
     let overrides = places.overrides();
-    let settings = || settings(&overrides);
-    match command {
+    let settings = || {
+        let settings = settings(&overrides)?;
+        command.app().map_or(Ok(()), |app| settings.check_app(app))?;
+        Ok(settings)
+    };
+    match command.clone() {
         Command::Init { dir } => init::run(dir.as_deref(), &overrides, printer),
+        Command::Install(args) => install::install(&args, printer),
+        Command::Uninstall(args) => install::uninstall(&args, printer),
         Command::Config { command } => config::run(command, &overrides, printer),
         Command::Agent => agent::run(settings()?, overrides.clone()),
         Command::Once { wait } => update::once(settings()?, &overrides, wait, printer),
@@ -102,7 +109,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::History { app, n } => {
             show::history(settings()?, &overrides, app.as_deref(), n, printer)
         }
-        Command::Logs { app, n } => logs::run(&settings()?, &app, n, printer),
+        Command::Logs { app, n, follow } => logs::run(&settings()?, &app, n, follow, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Bundle { command } => bundle::run(command, printer),
         Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),

@@ -47,7 +47,7 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
     let Some(procedure) = settings.apps.get(app).map(|app| app.policy.procedure.clone()) else {
-        return Err(Refusal::usage(format!("there is no app {app:?} in the configuration")));
+        return Err(settings.no_such_app(app));
     };
     let mut reach = Reach::open(settings, overrides)?;
     let check = match reach.ask(Request::Check { app: app.to_owned(), apply_config })? {

@@ -55,6 +55,23 @@ pub(crate) fn data(text: &str) {
     }
 }
 
+/// Prints bytes as they are; false: the reader went away.
+pub(crate) fn raw(bytes: &[u8]) -> bool {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes).and_then(|()| out.flush()).is_ok()
+}
+
+/// Whether somebody still reads standard output, where that can be told.
+pub(crate) fn is_read() -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let out = std::io::stdout();
+    let mut fds = [PollFd::new(&out, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    // A failed look tells nothing.
+    poll(&mut fds, Some(&now)).is_err()
+        || !fds.iter().any(|fd| fd.revents().intersects(PollFlags::ERR | PollFlags::HUP))
+}
+
 /// Says something to the person.
 pub(crate) fn talk(text: &str) {
     // Nobody is left to be told when standard error is gone.

@@ -45,6 +45,18 @@ impl Reach {
         }
     }
 
+    /// Reaches the agent, or looks without one: no lock is taken and nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// The agent's socket or the journal is not for this user.
+    pub(crate) fn open_to_read(settings: Settings, overrides: &Overrides) -> Result<Self, Refusal> {
+        match Line::open(&settings.run)? {
+            Some(line) => Ok(Self::Agent(line)),
+            None => Crew::open_to_read(settings, overrides.clone()).map(Self::Alone),
+        }
+    }
+
     /// Asks.
     ///
     /// # Errors
@@ -76,9 +88,14 @@ impl Reach {
     /// There is none of this name.
     pub(crate) fn view(&mut self, app: &str) -> Result<View, Refusal> {
         let views = self.views()?;
-        let known = views.iter().map(|view| view.app.as_str()).collect::<Vec<_>>().join(", ");
         let found = views.into_iter().find(|view| view.app == app);
-        found.ok_or_else(|| Refusal::usage(format!("there is no app {app:?}; there are: {known}")))
+        // The command line has looked into the configuration as it is now.
+        found.ok_or_else(|| {
+            Refusal::usage(format!(
+                "the agent does not look after {app:?}: it was added after the agent began\n  \
+                 → end that agent and start another, with systemd: systemctl restart groundcrew"
+            ))
+        })
     }
 
     /// The agent does it; this process may go away.

@@ -34,12 +34,13 @@ pub(super) fn status(
     expect: Option<&str>,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings.clone(), overrides)?;
+    let mut reach = Reach::open_to_read(settings.clone(), overrides)?;
     let mut apps = match app {
         Some(app) => vec![reach.view(app)?],
         None => reach.views()?,
     };
-    for view in apps.iter_mut().filter(|view| view.running.is_some()) {
+    let is_there = |view: &&mut View| view.running.is_some() || view.state == "unknown";
+    for view in apps.iter_mut().filter(is_there) {
         view.up = is_up(&settings, &view.app);
     }
     let now_ms = jiff::Timestamp::now().as_millisecond();
@@ -90,6 +91,16 @@ fn view_text(view: &View) -> String {
         Some(running) => format!("{} ({})", running.version, print::short(&running.digest)),
         None => "nothing installed".to_owned(),
     };
+    if view.state == "unknown" {
+        let what = match view.up {
+            Some(true) => "a process of it runs; of which release is not known",
+            Some(false) => "no process of it runs; what is installed is not known",
+            None => "what runs is not known",
+        };
+        line(format!("{}: {what}", view.app));
+        line(format!("  trouble: {}", view.trouble.as_deref().unwrap_or("no reason recorded")));
+        return text;
+    }
     let down = view.up == Some(false) && view.wanted_up;
     line(format!("{}: {runs}, {}{}", view.app, view.state, if down { ", down" } else { "" }));
     if down {
@@ -97,6 +108,9 @@ fn view_text(view: &View) -> String {
     }
     if let Some(why) = &view.start_failed {
         line(format!("  its latest start failed: {why}"));
+    }
+    if let Some(finding) = view.unwell.as_ref().filter(|_| !down) {
+        line(format!("  not well: {finding}"));
     }
     if let Some(trouble) = &view.trouble {
         line(format!("  trouble: {trouble}"));
@@ -129,6 +143,14 @@ fn view_text(view: &View) -> String {
             reasons(view).replace('\n', "\n  ")
         ));
     }
+    text.push_str(&standing_text(view));
+    text
+}
+
+/// What a person wants, what is known, and when the source was asked.
+fn standing_text(view: &View) -> String {
+    let mut text = String::new();
+    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
     if let Some(pin) = &view.pin {
         line(format!("  pinned to {pin}"));
     }
@@ -148,7 +170,12 @@ fn view_text(view: &View) -> String {
         let when = print::when(looked.at_ms);
         match &looked.error {
             None => line(format!("  last looked {when}")),
-            Some(error) => line(format!("  last looked {when}, in vain: {error}")),
+            Some(error) => {
+                let since = looked.answered_ms.map_or(String::new(), |answered_ms| {
+                    format!(" (it answered last {})", print::when(answered_ms))
+                });
+                line(format!("  last looked {when}, in vain{since}: {error}"));
+            }
         }
     }
     text
@@ -167,7 +194,7 @@ pub(super) fn history(
     n: usize,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings, overrides)?;
+    let mut reach = Reach::open_to_read(settings, overrides)?;
     let request = Request::History { app: app.map(str::to_owned), limit: n };
     let updates = match reach.ask(request)? {
         Reply::History { updates } => updates,

@@ -5,13 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use groundcrew_drivers::notify::{self, By, Format, Target};
+use groundcrew_engine::freshness::Limits;
 use groundcrew_engine::policy::{Policy, Profile};
 use groundcrew_engine::ports::Severity;
 
 use super::fragments;
 use super::inputs::Inputs;
-use super::problem::{Problem, Problems};
+use super::problem::{Problem, Problems, nearest};
 use super::{Overrides, across, app, health, units};
+use crate::exit::Refusal;
 
 /// Most apps on one host: each has a thread.
 const APPS_MAX: usize = 200;
@@ -53,6 +55,27 @@ impl Settings {
             sorted.push(name.clone());
         }
         sorted
+    }
+
+    /// Whether there is an app of this name.
+    ///
+    /// # Errors
+    ///
+    /// There is none, and what there is.
+    pub(crate) fn check_app(&self, name: &str) -> Result<(), Refusal> {
+        self.apps.contains_key(name).then_some(()).ok_or_else(|| self.no_such_app(name))
+    }
+
+    /// Why an app of this name cannot be worked on, with the nearest name or all of them.
+    pub(crate) fn no_such_app(&self, name: &str) -> Refusal {
+        let known = || self.apps.keys().map(String::as_str);
+        let help = match nearest(name, known()) {
+            Some(near) => format!("did you mean {near:?}?"),
+            None if self.apps.is_empty() => "no apps are configured".to_owned(),
+            None => format!("there are: {}", known().collect::<Vec<_>>().join(", ")),
+        };
+        let main = self.files.first().map(|file| file.display().to_string()).unwrap_or_default();
+        Refusal::usage(format!("there is no app {name:?} in {main}; {help}"))
     }
 }
 
@@ -103,6 +126,8 @@ pub(crate) struct AppSettings {
     pub(crate) policy: Policy,
     /// Pause between two looks.
     pub(crate) poll_ms: u64,
+    /// When it is too long that nothing was updated.
+    pub(crate) stale: Limits,
     /// Names of ways to tell people; all where none is named.
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.

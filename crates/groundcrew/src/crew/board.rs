@@ -109,6 +109,9 @@ pub(crate) struct Looked {
     pub(crate) at_ms: i64,
     /// Why it could not answer.
     pub(crate) error: Option<String>,
+    /// Wall clock of the last time that it answered.
+    #[serde(default)]
+    pub(crate) answered_ms: Option<i64>,
 }
 
 /// All that may be seen of one app.
@@ -116,7 +119,7 @@ pub(crate) struct Looked {
 pub(crate) struct View {
     /// Its name.
     pub(crate) app: String,
-    /// The state's name; `empty` while nothing is installed.
+    /// The state's name; `empty` while nothing is installed, `unknown` without a journal to believe.
     pub(crate) state: String,
     /// What is in place.
     pub(crate) running: Option<Named>,
@@ -151,6 +154,9 @@ pub(crate) struct View {
     pub(crate) last_update: Option<Summary>,
     /// A long effect under way.
     pub(crate) progress: Option<Meter>,
+    /// What its probes say, if they say that it is not well; asked while no update is open.
+    #[serde(default)]
+    pub(crate) unwell: Option<String>,
     /// What keeps groundcrew from looking after it.
     pub(crate) trouble: Option<String>,
     /// Why the latest start outside an update failed.
@@ -205,6 +211,14 @@ impl View {
         self.config_changed =
             app.running.as_ref().is_some_and(|running| running.config.as_str() != config);
         self.progress = None;
+    }
+
+    /// Its journal says nothing that is to be believed, and why.
+    pub(crate) fn lose_sight(&mut self, why: String) {
+        if self.running.is_none() {
+            self.state = "unknown".to_owned();
+        }
+        self.trouble = Some(why);
     }
 
     /// A person is needed, or nothing can be said.

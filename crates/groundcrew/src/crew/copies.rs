@@ -38,7 +38,7 @@ pub(crate) struct Verified {
 
 fn open(settings: &Settings, app: &str) -> Result<VolumeSnapshots, Refusal> {
     let Some(of) = settings.apps.get(app) else {
-        return Err(Refusal::usage(format!("there is no app {app:?} in the configuration")));
+        return Err(settings.no_such_app(app));
     };
     let volumes = &of.policy.procedure.volumes;
     let snapshots = VolumeSnapshots::new(&settings.state, app, volumes, jiff::Timestamp::now);

@@ -12,6 +12,7 @@
 mod bell;
 pub(crate) mod board;
 mod by_hand;
+mod caring;
 mod channels;
 pub(crate) mod copies;
 mod course;
@@ -50,7 +51,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{STATE_MODE, is_up, make_places, output, versions};
+pub(crate) use world::{STATE_MODE, is_up, make_places, runs_of, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -78,7 +79,8 @@ pub(crate) struct Crew {
     ending: Bell,
     told: Bell,
     groups: Groups,
-    _lock: Lock,
+    /// `None`: it only looks.
+    lock: Option<Lock>,
 }
 
 impl Crew {
@@ -98,6 +100,29 @@ impl Crew {
         leftovers::sweep(&settings);
         let store = Store::open(&settings)?;
         host::forget_earlier_boots(&settings.run).map_err(|fault| Refusal::failed(fault.text))?;
+        Ok(Self::with(settings, overrides, store, Some(lock), serve))
+    }
+
+    /// Only looks: takes no lock and writes nothing, and answers nothing but how things are.
+    ///
+    /// # Errors
+    ///
+    /// The journal cannot be read.
+    pub(crate) fn open_to_read(
+        settings: Settings,
+        overrides: Overrides,
+    ) -> Result<Arc<Self>, Refusal> {
+        let store = Store::open_to_read(&settings)?;
+        Ok(Self::with(settings, overrides, store, None, false))
+    }
+
+    fn with(
+        settings: Settings,
+        overrides: Overrides,
+        store: Store,
+        lock: Option<Lock>,
+        serve: bool,
+    ) -> Arc<Self> {
         let groups = Groups::new(&settings.run);
         let crew = Self {
             overrides,
@@ -110,10 +135,10 @@ impl Crew {
             ending: Bell::default(),
             told: Bell::default(),
             groups,
-            _lock: lock,
+            lock,
         };
         crew.take_up();
-        Ok(Arc::new(crew))
+        Arc::new(crew)
     }
 
     /// Folds every app; an agent's threads begin to look after them.
@@ -133,7 +158,7 @@ impl Crew {
             Err(refusal) => {
                 for name in settings.apps.keys() {
                     let why = refusal.text.clone();
-                    self.board.change(name, |view| view.trouble = Some(why));
+                    self.board.change(name, |view| view.lose_sight(why));
                 }
             }
         }
@@ -225,7 +250,7 @@ impl Crew {
                 view.last_check = looked;
                 view.trouble = None;
             }
-            Err(why) => view.trouble = Some(why.clone()),
+            Err(why) => view.lose_sight(why.clone()),
         });
         if let Ok(state) = loaded {
             locked(&self.folded).insert(name.to_owned(), state);
@@ -243,6 +268,9 @@ impl Crew {
             return Err(self.no_such_app(name));
         };
         self.observing()?;
+        if self.lock.is_none() {
+            return Err(Refusal::failed("whoever only looks does nothing"));
+        }
         let Some(state) = locked(&self.folded).remove(name) else {
             let why = self.board.view(name).and_then(|view| view.trouble);
             let why = why.unwrap_or_else(|| "it has no journal".to_owned());
@@ -272,13 +300,7 @@ impl Crew {
     }
 
     fn no_such_app(&self, name: &str) -> Refusal {
-        let settings = self.settings();
-        let known = settings.apps.keys().map(String::as_str);
-        let help = match config::nearest(name, known) {
-            Some(near) => format!("; did you mean {near:?}?"),
-            None => String::new(),
-        };
-        Refusal::usage(format!("there is no app {name:?} in the configuration{help}"))
+        self.settings().no_such_app(name)
     }
 
     /// Answers a request.

@@ -37,6 +37,17 @@ impl Store {
         Ok(Self { store: opened.store })
     }
 
+    /// Opens it to look at it; nothing is written.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read, or a newer groundcrew has to read it.
+    pub(crate) fn open_to_read(settings: &Settings) -> Result<Self, Refusal> {
+        let opened = store::Store::open_to_read(&settings.state);
+        let store = opened.map_err(|error| Refusal::failed(said(error)))?;
+        Ok(Self { store })
+    }
+
     /// Why nothing is touched until a person says so: the journal was lost or damaged.
     ///
     /// # Errors
@@ -110,7 +121,11 @@ impl Store {
     /// It cannot be read.
     pub(crate) fn last_look(&self, app: &AppName) -> Said<Option<Looked>> {
         let check = self.store.last_check(app).map_err(said)?;
-        Ok(check.map(|check| Looked { at_ms: check.at_ms, error: check.failure }))
+        Ok(check.map(|check| Looked {
+            at_ms: check.at_ms,
+            error: check.failure,
+            answered_ms: check.succeeded_ms,
+        }))
     }
 
     /// Forgets what is old enough.

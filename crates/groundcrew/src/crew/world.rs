@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use groundcrew_drivers::host::ThisHost;
@@ -277,17 +277,14 @@ pub(crate) fn is_up(settings: &Settings, app: &str) -> Option<bool> {
     runtime.observe().ok().map(|seen| seen.running.is_some())
 }
 
-/// The last lines of an app's output.
+/// Where the runs of an app are.
 ///
 /// # Errors
 ///
-/// They cannot be read.
-pub(crate) fn output(settings: &Settings, app: &str, n: usize) -> Result<Vec<String>, Refusal> {
-    let (_, mut runtime) = match settings.apps.get(app) {
-        Some(app) => World::second_eyes(settings, app).map_err(Refusal::failed)?,
-        None => return Err(Refusal::usage(format!("there is no app {app:?}"))),
-    };
-    let seen = runtime.observe().map_err(|fault| Refusal::failed(fault.text))?;
-    let skip = seen.output.len().saturating_sub(n);
-    Ok(seen.output.into_iter().skip(skip).collect())
+/// There is no such app.
+pub(crate) fn runs_of(settings: &Settings, app: &str) -> Result<PathBuf, Refusal> {
+    match settings.apps.get(app) {
+        Some(_) => Ok(settings.state.join("runs").join(app)),
+        None => Err(settings.no_such_app(app)),
+    }
 }

@@ -119,6 +119,11 @@ failures = 2
         self.host.agent_pid().unwrap()
     }
 
+    /// Where the app listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.ledger.port()
+    }
+
     /// The process that serves.
     pub(crate) fn app_process(&self) -> Pid {
         let is_it = |pid: i32| {
