@@ -21,8 +21,9 @@ use crate::{Result, procs};
 
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
-/// XFS refuses less than 300 MB; the images are sparse.
-const IMAGE_BYTES: u64 = 320 << 20;
+/// XFS refuses less than 300 MB, and a database needs room for three copies of its data; the images
+/// are sparse.
+const IMAGE_BYTES: u64 = 640 << 20;
 
 /// How long killed processes may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(20);

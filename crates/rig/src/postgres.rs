@@ -174,7 +174,7 @@ runtime = {{ kind = "process", user = "{USER}", env = {{ PGHOST = "{sockets}" }}
 stop    = {{ signal = "SIGINT", grace = "20s" }}
 volumes = {{ data = {{ path = "{volume}" }} }}
 traffic = {{ close = ["bin/door", "close"], open = ["bin/door", "open"] }}
-health  = {{ exec = ["bin/health"], start_within = "4s", startup_interval = "50ms", interval = "50ms", passes = 3, failures = 2 }}
+health  = {{ exec = ["bin/health"], start_within = "4s", startup_interval = "50ms", interval = "1s", passes = 3, failures = 2 }}
 watch   = {{ window = "4500ms", interval = "100ms", failures = 4, on_degraded = "version+data" }}
 "#
         )
@@ -257,6 +257,12 @@ watch   = {{ window = "4500ms", interval = "100ms", failures = 4, on_degraded = 
         command_line.first().is_some_and(|program| program.ends_with("/postgres"))
             && has(&database.to_string_lossy())
             && has("cluster_name=")
+    }
+
+    /// Hooks and probes ask as the database's own user.
+    fn is_client(&self, command_line: &[String]) -> bool {
+        let program = command_line.first().is_some_and(|program| program.ends_with("/psql"));
+        program && command_line.get(1..3).is_some_and(|words| words == ["-U", "app"])
     }
 }
 

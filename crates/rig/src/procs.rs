@@ -57,7 +57,7 @@ fn look(pid: i32, root: &str) -> Option<Process> {
 }
 
 /// What is wrong with who is there: exactly one copy of the app under one keeper, beside at most
-/// the agent.
+/// the agent with the probes that it is asking, and those who ask the app for us.
 #[must_use]
 pub fn problems(all: &[Process], subject: &dyn Subject, agent: Option<u32>) -> Vec<String> {
     let agent = agent.and_then(|pid| i32::try_from(pid).ok());
@@ -74,9 +74,9 @@ pub fn problems(all: &[Process], subject: &dyn Subject, agent: Option<u32>) -> V
     let keepers: BTreeSet<i32> = keepers.iter().map(|keeper| keeper.pid).collect();
     let is_kept = |pid: i32| {
         let line = std::iter::successors(Some(pid), |pid| parents.get(pid).copied());
-        line.take(parents.len() + 1).any(|pid| keepers.contains(&pid))
+        line.take(parents.len() + 1).any(|pid| keepers.contains(&pid) || Some(pid) == agent)
     };
-    let strays = all.iter().filter(|one| Some(one.pid) != agent && !is_kept(one.pid));
+    let strays = all.iter().filter(|one| !is_kept(one.pid) && !subject.is_client(&one.words));
     problems
         .extend(strays.map(|stray| format!("process {} was left: {:?}", stray.pid, stray.words)));
     problems
@@ -106,8 +106,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let ledger = crate::ledger::Ledger::new("/gc".as_ref(), dir.path().into()).unwrap();
         let app = format!("/gc demo-app --data {} --port 7", dir.path().display());
-        let right =
-            vec![process(5, 1, "/gc agent"), process(6, 1, "/gc keep /r"), process(7, 6, &app)];
+        let right = vec![
+            process(5, 1, "/gc agent"),
+            process(6, 1, "/gc keep /r"),
+            process(7, 6, &app),
+            process(9, 5, "sh probe"),
+        ];
         assert_eq!(problems(&right, &ledger, Some(5)), Vec::<String>::new());
         let table = [
             (process(8, 1, "sh hook"), "process 8 was left"),
@@ -119,7 +123,7 @@ mod tests {
             let found = problems(&all, &ledger, Some(5));
             assert!(found.len() == 1 && found[0].contains(wanted), "{found:?}");
         }
-        assert_eq!(problems(&right, &ledger, None).len(), 1, "an agent that nobody started");
+        assert_eq!(problems(&right, &ledger, None).len(), 2, "an agent that nobody started");
         assert_eq!(problems(&[], &ledger, None).len(), 2);
     }
 }

@@ -61,6 +61,11 @@ pub trait Subject: std::fmt::Debug + Send + Sync {
     /// Whether a process with this command line is a copy of the app: its main process, which
     /// there must be exactly one of.
     fn is_main(&self, command_line: &[String]) -> bool;
+
+    /// Whether a process with this command line is one of ours that asks the app.
+    fn is_client(&self, _command_line: &[String]) -> bool {
+        false
+    }
 }
 
 /// Points the app's channel `stable` at a release that was published.

@@ -262,6 +262,9 @@ pub(crate) struct Runtime {
     pub(crate) env: BTreeMap<String, String>,
     /// When an app that ended is started again; `on-failure` by default.
     pub(crate) restart: Option<Restart>,
+    /// Names of secrets that this host makes once for the app; `{secret.NAME}` in a command or in
+    /// `env` is the path of the file.
+    pub(crate) secrets: Option<Vec<String>>,
     /// Resource limits.
     pub(crate) limits: Limits,
 }

@@ -41,7 +41,7 @@ impl Fleet {
              source = {{ kind = \"directory\", path = \"{root}/releases\" }}\n\
              runtime = {{ kind = \"process\" }}\n\
              health = {{ exec = [\"bin/well\"], start_within = \"5s\", startup_interval = \"100ms\", \
-             interval = \"100ms\", passes = 2 }}\n\
+             interval = \"5s\", passes = 2 }}\n\
              watch = {{ window = \"8s\", interval = \"1s\", failures = 2 }}\n"
         );
         for app in &fleet.apps {

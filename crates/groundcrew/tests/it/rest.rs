@@ -63,3 +63,35 @@ fn upd_19_a_source_that_stays_silent_is_told_of_and_shown() {
     let times = || fs::read_to_string(bench.path("notices")).unwrap().matches("/silent/").count();
     assert_eq!(times(), 1, "once");
 }
+
+#[test]
+fn upd_23_secrets_are_made_once_and_survive_updates_and_ways_back() {
+    let bench = Bench::new();
+    let program = crate::bench::BINARY;
+    let port = bench.port();
+    let env = format!(
+        "env = {{ LEDGER = \"{program}\", PORT = \"{port}\", DB_FILE = \"{{secret.db}}\" }}"
+    );
+    bench.configure("");
+    let text = fs::read_to_string(bench.path("groundcrew.toml")).unwrap();
+    let line = text.lines().find(|line| line.starts_with("runtime")).unwrap().to_owned();
+    let with = format!("runtime = {{ kind = \"process\", secrets = [\"db\"], {env} }}");
+    bench.write("groundcrew.toml", &text.replace(&line, &with));
+    bench.install("1.0.0");
+    let path = bench.path("state/secrets/ledger/db");
+    let secret = fs::read_to_string(&path).unwrap();
+    let environ = format!("/proc/{}/environ", bench.app_process().as_raw_nonzero());
+    let environ = String::from_utf8_lossy(&fs::read(environ).unwrap()).into_owned();
+    assert!(environ.contains(&format!("DB_FILE={}", path.display())), "{environ}");
+    assert!(!environ.contains(&secret), "the path, never the value");
+    for row in 1..=7 {
+        assert!(bench.post(row));
+    }
+    bench.publish("1.2.0");
+    bench.run(&["update", "ledger"]).ends(7);
+    bench.run(&["restart", "ledger"]).ends(0);
+    assert_eq!(fs::read_to_string(&path).unwrap(), secret);
+    bench.write("groundcrew.toml", &text.replace(&line, &with.replace("[\"db\"]", "[]")));
+    let ran = bench.run(&["config", "check"]).ends(2);
+    assert!(ran.err.contains("there is no secret \"db\" for DB_FILE"), "{ran:?}");
+}

@@ -64,7 +64,7 @@ runtime = {{ kind = "process", user = "postgres", env = {{ PGHOST = "{dir}/socke
 volumes = {{ data = {{ path = "{dir}/srv/data" }} }}
 stop    = {{ signal = "SIGINT", grace = "30s" }}
 traffic = {{ close = ["bin/door", "close"], open = ["bin/door", "open"] }}
-health  = {{ exec = ["bin/health"], start_within = "4s", startup_interval = "50ms", interval = "50ms", passes = 2, failures = 2 }}
+health  = {{ exec = ["bin/health"], start_within = "4s", startup_interval = "50ms", interval = "500ms", passes = 2, failures = 2 }}
 watch   = {{ window = "4200ms", interval = "100ms", failures = 2 }}
 "#
         );
