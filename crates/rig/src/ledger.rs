@@ -60,6 +60,7 @@ const ROUNDS_AGAIN: usize = 8;
 /// The demo app of one host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ledger {
+    name: String,
     program: PathBuf,
     volume: PathBuf,
     port: u16,
@@ -71,10 +72,18 @@ impl Ledger {
     /// # Errors
     /// The loopback interface has no free port.
     pub fn new(program: &Path, volume: PathBuf) -> Result<Self> {
+        Self::named(NAME, program, volume)
+    }
+
+    /// The same under another name, where a host has several.
+    ///
+    /// # Errors
+    /// The loopback interface has no free port.
+    pub fn named(name: &str, program: &Path, volume: PathBuf) -> Result<Self> {
         // The port is free now and was given to nobody else by the kernel a moment ago.
         let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let port = free.context("no free port on the loopback interface")?.port();
-        Ok(Self { program: program.to_owned(), volume, port })
+        Ok(Self { name: name.to_owned(), program: program.to_owned(), volume, port })
     }
 
     /// Its port on the loopback interface.
@@ -88,24 +97,33 @@ impl Ledger {
     /// # Errors
     /// It cannot be written.
     pub fn offer(&self, places: &Places, version: &str, notes: &str) -> Result<Sha256> {
-        let digest = self.write_bundle(places, version, version, notes)?;
-        point(places, NAME, version, &digest)?;
+        let digest = self.write_bundle(places, [version, version], true, notes)?;
+        point(places, &self.name, version, &digest)?;
         Ok(digest)
+    }
+
+    /// Publishes a good release that has nothing to migrate, and points the channel at it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn offer_plain(&self, places: &Places, version: &str) -> Result<()> {
+        let digest = self.write_bundle(places, [version, "1.1.1"], false, CALM_NOTES)?;
+        point(places, &self.name, version, &digest)
     }
 
     fn write_bundle(
         &self,
         places: &Places,
-        version: &str,
-        plays: &str,
+        [version, plays]: [&str; 2],
+        migrates: bool,
         notes: &str,
     ) -> Result<Sha256> {
-        let dir = places.releases().join(NAME).join(version);
+        let dir = places.releases().join(&self.name).join(version);
         let words =
             |program| [program, version, "{volume.data}", plays].map(str::to_owned).to_vec();
-        let mut release = ReleaseToml::draft(NAME, version, words("bin/serve"));
+        let mut release = ReleaseToml::draft(&self.name, version, words("bin/serve"));
         release.revision = Some(format!("{version}0123456789abcdef"));
-        release.migrate = Some(Migrate {
+        release.migrate = migrates.then(|| Migrate {
             up: words("bin/migrate"),
             down: (version == REVERSIBLE).then(|| words("bin/undo")),
             timeout: Duration::from_secs(30),
@@ -127,23 +145,24 @@ impl Ledger {
 
 impl Subject for Ledger {
     fn name(&self) -> &str {
-        NAME
+        &self.name
     }
 
     fn tables(&self, places: &Places) -> String {
         let (releases, program) = (places.releases(), self.program.display());
         let (releases, volume, port) = (releases.display(), self.volume.display(), self.port);
+        let name = &self.name;
         format!(
             r#"
-[apps.{NAME}]
+[apps.{name}]
 poll    = "100ms"
 source  = {{ kind = "directory", path = "{releases}" }}
 volumes = {{ data = {{ path = "{volume}" }} }}
 watch   = {{ window = "2500ms", interval = "100ms", failures = 4, on_degraded = "version+data" }}
-[apps.{NAME}.runtime]
+[apps.{name}.runtime]
 kind = "process"
 env  = {{ LEDGER = "{program}", PORT = "{port}", LEDGER_FAULT_AFTER_MS = "700" }}
-[apps.{NAME}.health]
+[apps.{name}.health]
 http = "http://127.0.0.1:{port}/health"
 json = {{ status = "ok" }}
 version_at = "/version"
@@ -167,7 +186,8 @@ failures = 2
     }
 
     fn publish(&self, places: &Places, candidate: &Candidate) -> Result<Sha256> {
-        self.write_bundle(places, &candidate.version, &candidate.plays, CALM_NOTES)
+        let names = [candidate.version.as_str(), candidate.plays.as_str()];
+        self.write_bundle(places, names, true, CALM_NOTES)
     }
 
     fn version(&self) -> Option<String> {
@@ -218,7 +238,7 @@ mod tests {
     use super::*;
 
     fn ledger() -> Ledger {
-        Ledger { program: "/gc".into(), volume: "/srv/data".into(), port: 1 }
+        Ledger { name: NAME.into(), program: "/gc".into(), volume: "/srv/data".into(), port: 1 }
     }
 
     #[test]

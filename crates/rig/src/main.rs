@@ -13,12 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
-use groundcrew_rig::Result;
 use groundcrew_rig::soak::{self, Blows, Options};
+use groundcrew_rig::{Result, bench};
 
 const USAGE: &str = "\
 usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres] [--seed S] [--json]
-                       [--program PATH]   groundcrew, the one beside this program by default";
+       groundcrew-rig bench update [--quick] [--json] [--only downtime|many|idle]
+       both: --program PATH is groundcrew, the one beside this program by default";
 
 /// Says to the process inside the namespaces where its directory is.
 const INSIDE_ENV: &str = "GROUNDCREW_RIG_INSIDE";
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let ended = match words.split_first() {
         Some((first, rest)) if first == "soak" => soak(rest),
+        Some((first, rest))
+            if first == "bench" && rest.first().is_some_and(|of| of == "update") =>
+        {
+            measure(rest)
+        }
         _ => {
             say(USAGE);
             return ExitCode::from(EXIT_USAGE);
@@ -82,11 +88,40 @@ fn soak(words: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn options(words: &[String], dir: PathBuf) -> Result<Options> {
-    let value = |flag: &str| {
-        let place = words.iter().position(|word| word == flag)?;
-        words.get(place + 1).map(String::as_str)
+fn value<'a>(words: &'a [String], flag: &str) -> Option<&'a str> {
+    let place = words.iter().position(|word| word == flag)?;
+    words.get(place + 1).map(String::as_str)
+}
+
+fn program(words: &[String]) -> Result<PathBuf> {
+    let program = match value(words, "--program") {
+        Some(path) => PathBuf::from(path),
+        None => {
+            std::env::current_exe().context("cannot find this program")?.with_file_name(PROGRAM)
+        }
     };
+    program.canonicalize().context("cannot find the program under test")
+}
+
+fn measure(words: &[String]) -> Result<ExitCode> {
+    let has = |flag: &str| words.iter().any(|word| word == flag);
+    let dir = tempfile::Builder::new().prefix("groundcrew-rig-").tempdir()?;
+    let options = bench::Options {
+        program: program(words)?,
+        quick: has("--quick"),
+        only: value(words, "--only").map(str::to_owned),
+        dir: dir.path().to_owned(),
+    };
+    let figures = bench::update(&options, &mut |line| say(line))?;
+    say(&bench::table(&figures));
+    if has("--json") {
+        writeln!(std::io::stdout(), "{}", bench::json(&figures)).context("cannot print")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn options(words: &[String], dir: PathBuf) -> Result<Options> {
+    let value = |flag: &str| value(words, flag);
     let number = |flag: &str| value(flag).map(str::parse::<u32>).transpose().context(USAGE);
     let (blows, count) = match (number("--kills")?, number("--power-cuts")?) {
         (Some(count), None) => (Blows::Kills, count),
@@ -97,13 +132,7 @@ fn options(words: &[String], dir: PathBuf) -> Result<Options> {
         Some(seed) => seed.parse().context(USAGE)?,
         None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
     };
-    let program = match value("--program") {
-        Some(path) => PathBuf::from(path),
-        None => {
-            std::env::current_exe().context("cannot find this program")?.with_file_name(PROGRAM)
-        }
-    };
-    let program = program.canonicalize().context("cannot find the program under test")?;
+    let program = program(words)?;
     let app = value("--app").unwrap_or("ledger").to_owned();
     Ok(Options { program, app, blows, count, seed, dir })
 }

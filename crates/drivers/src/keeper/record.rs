@@ -112,6 +112,9 @@ pub enum Outcome {
     },
 }
 
+/// Longer than nearly every record, in bytes.
+const RECORD_BYTES_USUAL: usize = 4 * 1024;
+
 /// Reads a record; `None` if there is none.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     #[derive(Deserialize)]
@@ -128,7 +131,8 @@ pub(super) fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error>
     if found > MAX_RECORD_BYTES {
         return Err(Error::TooLarge { path: path.into(), found, limit: MAX_RECORD_BYTES });
     }
-    let mut bytes = Vec::new();
+    // An app at rest is looked at every few seconds: one read with room, not many that grow.
+    let mut bytes = Vec::with_capacity(RECORD_BYTES_USUAL);
     file.take(MAX_RECORD_BYTES).read_to_end(&mut bytes).map_err(failed)?;
     let bad = |source| Error::Json { path: path.into(), source };
     let head: Head = serde_json::from_slice(&bytes).map_err(bad)?;

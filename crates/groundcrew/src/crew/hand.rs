@@ -29,6 +29,9 @@ use crate::exit::Refusal;
 
 /// How often an app at rest is looked at.
 const REST_TICK: Duration = Duration::from_secs(1);
+/// The same where it is asked for its health less often than that, and nothing waits: fifty idle
+/// apps must cost next to nothing.
+const IDLE_TICK: Duration = Duration::from_secs(3);
 /// Pause before a store that could not be trusted is read again.
 const FROZEN_PAUSE: Duration = Duration::from_secs(5);
 
@@ -330,11 +333,17 @@ impl Hand {
             return Some(next);
         }
         let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
-        let left = if course.looking { course.looks.left(now) } else { REST_TICK };
-        let woken = self.bell.wait(REST_TICK.min(left));
+        let tick = self.tick(agent.app());
+        let left = if course.looking { course.looks.left(now) } else { tick };
+        let woken = self.bell.wait(tick.min(left));
         let cleared = was_busy && eyes.host.busy() == Busy::Clear;
         course.due = woken == Woken::Nudge || cleared || is_ripe(&agent.app().state);
         None
+    }
+
+    fn tick(&self, app: &App) -> Duration {
+        let asked = Duration::from_millis(self.app.policy.procedure.prove.interval_ms);
+        if app.state == State::Idle { asked.clamp(REST_TICK, IDLE_TICK) } else { REST_TICK }
     }
 
     /// Takes orders; some end the agent.

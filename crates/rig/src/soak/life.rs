@@ -33,6 +33,9 @@ const WAITS_FOR_GOOD: Duration = Duration::from_secs(3);
 /// Pause between two looks at a host that is not at rest.
 const LOOK_EVERY: Duration = Duration::from_millis(150);
 
+/// Rows before the first candidate is offered.
+const FIRST_ROWS: usize = 20;
+
 /// How many events, and bytes of the agent's log, a violation shows.
 const EVENTS_SHOWN: i64 = 60;
 const LOG_SHOWN_BYTES: usize = 6_000;
@@ -97,6 +100,10 @@ impl Life {
             bail!("the first installation failed: {ran:#?}");
         }
         let client = Client::start(Arc::clone(&subject));
+        // A candidate that damages data needs some to damage.
+        if !reached(REST_WITHIN, || client.pause().acknowledged.len() >= FIRST_ROWS) {
+            bail!("the app takes no rows");
+        }
         let past = Past { from: first.version, set_aside: BTreeSet::new() };
         Ok(Self { client, host, disks, subject, past, round: 0, blows: options.blows })
     }

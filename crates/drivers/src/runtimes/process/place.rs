@@ -16,6 +16,9 @@ const SCHEMA: u32 = 1;
 /// Largest file, in bytes; ours has some hundred.
 const MAX_BYTES: u64 = 64 * 1024;
 
+/// Longer than ours is, in bytes: it is read often, and in one piece.
+const USUAL_BYTES: usize = 1024;
+
 /// What is in place. Without a digest nothing is, and the label says who took it away.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Place {
@@ -44,7 +47,7 @@ impl Place {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(failed(error)),
         };
-        let mut bytes = Vec::new();
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
         file.take(MAX_BYTES).read_to_end(&mut bytes).map_err(failed)?;
         let place: Self = serde_json::from_slice(&bytes)
             .map_err(|source| Error::ParsePlace { path: path.clone(), source })?;
