@@ -16,5 +16,7 @@ mod machine;
 mod postmortem;
 mod rollback;
 mod shell;
+mod signals;
 mod systemd;
 mod update;
+mod wrong;
