@@ -122,6 +122,18 @@ impl Told {
         }
     }
 
+    /// The notice's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// How urgent it is.
+    #[must_use]
+    pub fn severity(&self) -> Severity {
+        self.severity
+    }
+
     /// The severity as it is written everywhere.
     fn urgency(&self) -> &'static str {
         match self.severity {

@@ -48,9 +48,10 @@ impl Asker {
         let shelved = self.shelf.take(&of.release.digest).map_err(|error| text(&error))?;
         let launch = Launch::read(&of.procedure.launch).map_err(|error| text(&error))?;
         let volumes = &of.procedure.volumes;
-        let names = Names { app: self.app.as_str(), files: &shelved.files, volumes };
+        let secrets = &self.shelf.secrets(launch.secrets());
+        let names = Names { app: self.app.as_str(), files: &shelved.files, volumes, secrets };
         let argv = launch::command(words, &names).map_err(|error| text(&error))?;
-        let mut env = launch.env().map_err(|error| text(&error))?;
+        let mut env = launch.env(secrets).map_err(|error| text(&error))?;
         env.insert("GROUNDCREW_APP".to_owned(), self.app.to_string());
         env.insert("GROUNDCREW_RELEASE".to_owned(), of.release.version.clone());
         let order = Order {

@@ -5,4 +5,5 @@
 
 pub mod launch;
 pub mod process;
+pub mod secrets;
 pub mod shelf;

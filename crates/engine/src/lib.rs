@@ -7,6 +7,7 @@
 
 pub mod agent;
 pub mod data;
+pub mod freshness;
 pub mod gate;
 pub mod keep;
 pub mod machine;

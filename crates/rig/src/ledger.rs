@@ -138,7 +138,6 @@ impl Subject for Ledger {
 [apps.{NAME}]
 poll    = "100ms"
 source  = {{ kind = "directory", path = "{releases}" }}
-stop    = {{ grace = "5s" }}
 volumes = {{ data = {{ path = "{volume}" }} }}
 watch   = {{ window = "2500ms", interval = "100ms", failures = 4, on_degraded = "version+data" }}
 [apps.{NAME}.runtime]

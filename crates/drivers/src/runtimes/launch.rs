@@ -7,7 +7,7 @@
 //! ```text
 //! {"user": "tiles", "group": null, "groups": [], "env": {"NAME": "value"},
 //!  "env_file": {"path": "/etc/…/tiles.env"}, "limits": {"nofile": 1024},
-//!  "log": {"bytes": 8388608, "files": 5}}
+//!  "log": {"bytes": 8388608, "files": 5}, "secrets": ["db"]}
 //! ```
 
 use std::collections::BTreeMap;
@@ -22,6 +22,7 @@ use serde::Deserialize;
 use crate::command::PATH;
 use crate::keeper;
 use crate::keeper::spec::{Limit, Limited, LogLimits, User};
+use crate::runtimes::secrets::Secrets;
 
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ pub struct Launch {
     env_file: Option<EnvFile>,
     limits: BTreeMap<String, u64>,
     log: Option<LogLimits>,
+    secrets: Vec<String>,
 }
 
 /// The file is read anew at each start.
@@ -111,6 +113,8 @@ pub struct Names<'a> {
     pub files: &'a Path,
     /// `{volume.NAME}`.
     pub volumes: &'a BTreeMap<VolumeName, Volume>,
+    /// `{secret.NAME}`: the path of its file.
+    pub secrets: &'a Secrets,
 }
 
 impl Launch {
@@ -153,6 +157,12 @@ impl Launch {
         self.limits.iter().map(one).collect()
     }
 
+    /// Names of the secrets that the host makes for the app.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<String> {
+        self.secrets.clone()
+    }
+
     /// Bounds of the log.
     #[must_use]
     pub fn log(&self) -> LogLimits {
@@ -161,14 +171,24 @@ impl Launch {
 
     /// The environment: the file's as it is now, then the settings' own.
     ///
+    /// In the settings' own values `{secret.NAME}` stands for the path of a secret; other braces
+    /// stay as they are.
+    ///
     /// # Errors
     /// The file cannot be read.
-    pub fn env(&self) -> Result<BTreeMap<String, String>, Error> {
+    pub fn env(&self, secrets: &Secrets) -> Result<BTreeMap<String, String>, Error> {
         let mut env = BTreeMap::from([("PATH".to_owned(), PATH.to_owned())]);
         if let Some(EnvFile::Path(path) | EnvFile::With { path }) = &self.env_file {
             env.extend(read_env_file(path)?);
         }
-        env.extend(self.env.clone());
+        for (name, value) in &self.env {
+            let mut value = value.clone();
+            for secret in secrets.names() {
+                let path = secrets.path(secret).unwrap_or_default();
+                value = value.replace(&format!("{{secret.{secret}}}"), &path.to_string_lossy());
+            }
+            env.insert(name.clone(), value);
+        }
         Ok(env)
     }
 }
@@ -248,13 +268,19 @@ fn fill(word: &str, names: &Names<'_>) -> Result<String, Error> {
 
 fn value(name: &str, word: &str, names: &Names<'_>) -> Result<String, Error> {
     let volume = |name: &str| names.volumes.get(&VolumeName::from(name));
+    let secret = name.strip_prefix("secret.").and_then(|name| names.secrets.path(name));
+    if let Some(path) = secret {
+        return Ok(path.to_string_lossy().into_owned());
+    }
     match (name, name.strip_prefix("volume.").and_then(volume)) {
         ("app", _) => Ok(names.app.to_owned()),
         ("release", _) => Ok(names.files.to_string_lossy().into_owned()),
         (_, Some(volume)) => Ok(volume.path.clone()),
         (_, None) => {
             let volumes = names.volumes.keys().map(|name| format!(", {{volume.{name}}}"));
-            let known = format!("{{app}}, {{release}}{}", volumes.collect::<String>());
+            let secrets = names.secrets.names().iter().map(|name| format!(", {{secret.{name}}}"));
+            let known = volumes.chain(secrets).collect::<String>();
+            let known = format!("{{app}}, {{release}}{known}");
             Err(Error::Placeholder { name: name.to_owned(), word: word.to_owned(), known })
         }
     }

@@ -31,6 +31,7 @@ use std::time::{Duration, Instant};
 
 use groundcrew_engine::machine::StopReport;
 use groundcrew_engine::noun::{AppName, Fault};
+use groundcrew_engine::plan::Procedure;
 use groundcrew_engine::ports::{
     CommandOrder, Observed, Purpose, Runtime, StartOrder, StopOrder, SwitchOrder,
 };
@@ -39,6 +40,8 @@ use crate::durable::{self, Site};
 use crate::keeper::client::{self, Exe, RunState, StartedRun};
 use crate::keeper::spec::{KeepSpec, Kind, Stop, StopSignal};
 use crate::keeper::{ExitRecord, Outcome};
+use crate::runtimes::launch::Launch;
+use crate::runtimes::secrets::Secrets;
 use crate::runtimes::shelf::Shelf;
 
 use error::Error;
@@ -133,9 +136,18 @@ impl ProcessRuntime {
         }
         let shelved = self.shelf.take(wanted)?;
         volumes::make(&order.installed.procedure, look::latest(&seen).is_some())?;
-        let spec = spec::app(&self.app, order, &shelved, look::next_seq(&seen))?;
+        let secrets = self.secrets(&order.installed.procedure)?;
+        let spec = spec::app(&self.app, order, &shelved, &secrets, look::next_seq(&seen))?;
         self.prune(&seen);
         self.launch(&spec)
+    }
+
+    /// The app's secrets, made if they are missing.
+    fn secrets(&self, procedure: &Procedure) -> Result<Secrets, Error> {
+        let launch = Launch::read(&procedure.launch)?;
+        let secrets = self.shelf.secrets(launch.secrets());
+        secrets.make(launch.ids()?)?;
+        Ok(secrets)
     }
 
     /// Starts a run of the app, and waits a moment whether it stays.
@@ -166,7 +178,8 @@ impl ProcessRuntime {
             volumes::make(&order.installed.procedure, look::latest(&seen).is_some())?;
         }
         let attempt = look::next_attempt(&seen, kind, order.txn);
-        let mut spec = spec::command(&self.app, order, &shelved, &attempt)?;
+        let secrets = self.secrets(&order.installed.procedure)?;
+        let mut spec = spec::command(&self.app, order, &shelved, &secrets, &attempt)?;
         spec.seq = look::next_seq(&seen);
         let limit = Duration::from_millis(order.timeout_ms);
         spec.limit_ms = u64::try_from(limit.saturating_add(KEEPER_SLACK).as_millis()).ok();

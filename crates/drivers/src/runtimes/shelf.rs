@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use groundcrew_engine::noun::{AppName, Digest};
 
 use crate::bundle::{self, ReleaseToml, Sha256};
+use crate::runtimes::secrets::Secrets;
 use crate::source::directory::release_dir;
 
 /// How long `release.toml` may be, in bytes: as long as a source takes.
@@ -29,6 +30,14 @@ pub struct Shelved {
     pub says: ReleaseToml,
     /// The directory with its content.
     pub files: PathBuf,
+}
+
+impl Shelf {
+    /// The secrets of the app, by these names.
+    #[must_use]
+    pub fn secrets(&self, names: Vec<String>) -> Secrets {
+        Secrets::new(&self.state, self.app.as_str(), names)
+    }
 }
 
 /// A release could not be taken from the shelf.

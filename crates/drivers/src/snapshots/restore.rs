@@ -143,6 +143,8 @@ pub fn build_restore(
                 if let Err(error) = made {
                     // The first error is the one that counts; the next call removes a rest.
                     remove(&partial).ok();
+                    // Another volume may be built in there already; then it is not empty and stays.
+                    std::fs::remove_dir(durable::parent(&partial)).ok();
                     return Err(error);
                 }
             }

@@ -18,7 +18,8 @@ pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts
     let observed = seen.is_ok();
     let seen = seen.unwrap_or_default();
     let (running, latest) = (seen.running, seen.latest);
-    Facts { now: ports.clock.now(), busy, running, latest, observed, due, may_revive }
+    let now = ports.clock.now();
+    Facts { now, busy, running, latest, observed, due, may_revive, unwell: false }
 }
 
 /// The facts of one round of gates.

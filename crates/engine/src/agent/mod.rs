@@ -7,6 +7,7 @@
 //! help, no forward step is taken; an app that is down goes back, from the plan in memory and by
 //! observation, and what happened is recorded once the store can be written again.
 
+pub mod care;
 mod check;
 mod gather;
 mod look;
@@ -61,6 +62,7 @@ pub struct Agent<'a, 'w> {
     unrecorded: Vec<Unrecorded>,
     judged: Vec<Answer>,
     failed_in_row: u32,
+    unwell: Option<String>,
 }
 
 /// What a step is done with.
@@ -88,7 +90,15 @@ impl<'a, 'w> Agent<'a, 'w> {
         progress: &'a mut dyn Progress,
     ) -> Self {
         let stage = Stage { policy, ports, progress, notes: None };
-        Self { policy, stage, app, unrecorded: Vec::new(), judged: Vec::new(), failed_in_row: 0 }
+        Self {
+            policy,
+            stage,
+            app,
+            unrecorded: Vec::new(),
+            judged: Vec::new(),
+            failed_in_row: 0,
+            unwell: None,
+        }
     }
 
     /// Where the app stands.
@@ -138,7 +148,8 @@ impl<'a, 'w> Agent<'a, 'w> {
         if !self.unrecorded.is_empty() && self.app.state.is_settled() && !self.flush() {
             return Turn::Frozen("the journal cannot be written".to_owned());
         }
-        let facts = gather::facts(self.stage.ports, due, may_revive);
+        let mut facts = gather::facts(self.stage.ports, due, may_revive);
+        facts.unwell = self.unwell.is_some();
         match self.app.action(&facts) {
             Action::Wait(why) => Turn::Rest(why),
             Action::Judge(round) => self.judge(round),
@@ -164,6 +175,11 @@ impl<'a, 'w> Agent<'a, 'w> {
             if !self.unrecorded.is_empty() && self.app.action(&facts) != Action::Do(step) {
                 return Turn::Progress;
             }
+        }
+        if step == Step::Restart {
+            let why = self.unwell.take().unwrap_or_default();
+            let event = perform::restart(&self.app, why, &mut self.stage);
+            return self.record(event);
         }
         match perform::perform(step, &self.app, &mut self.stage) {
             Outcome::Event(event) => {
@@ -363,6 +379,20 @@ impl<'a, 'w> Agent<'a, 'w> {
     #[must_use]
     pub fn has_unrecorded(&self) -> bool {
         !self.unrecorded.is_empty()
+    }
+
+    /// Asks the probes of an app that no update has its hands on; the first that fails.
+    pub fn ask_health(&mut self) -> Option<String> {
+        let running = self.app.running.as_ref()?;
+        let failed = gather::ask_all(running, self.stage.ports).into_iter();
+        failed
+            .filter_map(|finding| finding.failure.map(|why| format!("{}: {why}", finding.probe)))
+            .next()
+    }
+
+    /// The app is to be restarted because of this, as soon as nothing forbids to stop it (RUN-7).
+    pub fn restart_because(&mut self, why: Option<String>) {
+        self.unwell = why;
     }
 
     /// Removes what nothing needs any more. Observes first; if that fails, removes nothing.

@@ -25,7 +25,12 @@ pub fn notices(app: &AppName, before: &App, after: &App, entry: &Entry) -> Vec<N
             });
         }
         State::Stuck(back) if !matches!(before.state, State::Stuck(_)) => told.push(Notice {
-            key: format!("{app}/{}/stuck/{}", back.update.plan.txn, back.round),
+            // One page for as long as the same cause keeps it from being walked again.
+            key: format!(
+                "{app}/{}/stuck/{}",
+                back.update.plan.txn,
+                back.round.saturating_sub(back.again)
+            ),
             severity: Severity::Page,
             title: format!("{app}: stuck, a person is needed"),
             body: format!(
@@ -41,8 +46,19 @@ pub fn notices(app: &AppName, before: &App, after: &App, entry: &Entry) -> Vec<N
     if let (Event::Closed { ending }, Some(summary)) = (&entry.event, summary(before, entry)) {
         told.push(closed(app, *ending, &summary));
     }
-    if let Event::Revived { ended, failure } = &entry.event {
-        told.push(revived(app, after, ended.as_deref(), failure.as_deref()));
+    if let Event::LeftUnwell { finding } = &entry.event {
+        told.push(Notice {
+            key: format!("{app}/unwell/{}", after.revivals),
+            severity: Severity::Page,
+            title: format!("{app}: is not well, and restarting does not help"),
+            body: format!(
+                "{finding}\nIt is left running. `groundcrew logs {app}` shows what it says; \
+                 `groundcrew restart {app}` or `groundcrew rollback {app}` is for you to decide."
+            ),
+        });
+    }
+    if let Event::Revived { ended, unwell, failure } = &entry.event {
+        told.push(revived(app, after, *unwell, ended.as_deref(), failure.as_deref()));
     }
     told
 }
@@ -109,9 +125,16 @@ fn by_hand(summary: &Summary) -> String {
     }
 }
 
-fn revived(app: &AppName, after: &App, ended: Option<&str>, failure: Option<&str>) -> Notice {
+fn revived(
+    app: &AppName,
+    after: &App,
+    unwell: bool,
+    ended: Option<&str>,
+    failure: Option<&str>,
+) -> Notice {
     let how = ended.unwrap_or("it did not run");
     let (severity, title) = match failure {
+        None if unwell => (Severity::Warning, format!("{app}: was not well and was restarted")),
         None => (Severity::Warning, format!("{app}: was down and was started again")),
         Some(_) => (Severity::Alert, format!("{app}: is down and does not start")),
     };

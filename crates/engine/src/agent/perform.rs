@@ -327,14 +327,31 @@ fn revive(app: &App, stage: &mut Stage<'_, '_>) -> Event {
     let ended = stage.ports.runtime.observe().ok().and_then(|seen| seen.ended);
     let ended = ended.map(|ended| ended.how);
     let Some(installed) = &app.running else {
-        return Event::Revived { ended, failure: Some("nothing is installed".to_owned()) };
+        let failure = Some("nothing is installed".to_owned());
+        return Event::Revived { ended, unwell: false, failure };
     };
     let adopted = TxnId("adopted".to_owned());
     let txn = app.running_txn.as_ref().unwrap_or(&adopted);
     let run = format!("again-{}", TxnId::at(&stage.ports.clock.now()));
     let order = StartOrder { installed, txn, run: &run, attended: false };
     let failure = stage.ports.runtime.start(&order).err().map(|fault| fault.text);
-    Event::Revived { ended, failure }
+    Event::Revived { ended, unwell: false, failure }
+}
+
+/// Stops an app that is not well, and starts it again.
+pub(super) fn restart(app: &App, why: String, stage: &mut Stage<'_, '_>) -> Event {
+    let adopted = TxnId("adopted".to_owned());
+    let txn = app.running_txn.as_ref().unwrap_or(&adopted);
+    let order = StopOrder { installed: app.running.as_ref(), txn };
+    if let Err(fault) = stage.ports.runtime.stop(&order) {
+        return Event::Revived { ended: Some(why), unwell: true, failure: Some(fault.text) };
+    }
+    match revive(app, stage) {
+        Event::Revived { failure, .. } => {
+            Event::Revived { ended: Some(why), unwell: true, failure }
+        }
+        event => event,
+    }
 }
 
 /// Ends an update. What can fail comes first and may be repeated.

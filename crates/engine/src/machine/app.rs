@@ -137,7 +137,7 @@ impl App {
             }
             Event::Pinned { to } => self.pin = Some(to.clone()),
             Event::Unpinned => self.pin = None,
-            Event::NotNow { .. } => {}
+            Event::NotNow { .. } | Event::LeftUnwell { .. } => {}
             Event::Paused => self.paused = true,
             Event::Unpaused => self.paused = false,
             Event::Wanted { up } => self.want(*up),

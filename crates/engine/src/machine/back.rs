@@ -1,12 +1,13 @@
 //! The way back: stop the candidate, put data and release back, prove the old one.
 //!
 //! Every step is tried [`BACK_ATTEMPTS`] times; then the update is stuck, the better release keeps
-//! running and a person is asked. There is no loop.
+//! running and a person is asked. There is no loop. Where nothing runs and the host is to blame, the
+//! way back is walked again now and then all the same: a full disk must not stop an app for good.
 
 use super::state::{State, StopReport, WayBack};
 use super::way_back::{Back, DataChoice};
 use super::{BACK_ATTEMPTS, BACK_PROVES, Event, Step, Unexpected, unexpected};
-use crate::noun::{Fault, Now};
+use crate::noun::{Fault, FaultKind, Now};
 
 /// Whether the state belongs to the way back.
 pub(super) fn is_back(state: &State) -> bool {
@@ -77,6 +78,10 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             let why = format!("the journal cannot be written: {reason}");
             State::RbStopping(restore_instead(fresh(back), &why))
         }
+        (State::Stuck(back), Event::BackAgain) if back.may_pass => {
+            let again = back.again.saturating_add(1);
+            walk_again(Back { again, ..back })
+        }
         // A step back needs no durable record; it goes on as it is.
         (state, Event::JournalLost { .. }) => state,
         (state, event) => return Err(unexpected(&state, event)),
@@ -84,7 +89,7 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
 }
 
 fn fresh(back: Back) -> Back {
-    Back { attempts: 0, stuck_at: None, ..back }
+    Back { attempts: 0, stuck_at: None, may_pass: false, ..back }
 }
 
 /// The candidate is down. If somebody ran after the data was (perhaps partly) exchanged, what
@@ -156,20 +161,23 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
     // Telling people is tried for ever; it changes nothing that runs.
     if back.attempts >= BACK_ATTEMPTS && step != Step::Close {
         back.stuck_at = Some(fault.text.clone());
+        back.may_pass = fault.kind == FaultKind::Host;
         return Ok(State::Stuck(back));
     }
     Ok(wrap(back))
+}
+
+/// A new round, because the names of the old one's runs and trees are used up.
+fn walk_again(back: Back) -> State {
+    let round = back.round.saturating_add(1);
+    State::RbStopping(Back { round, built: Vec::new(), disproved: 0, ..fresh(back) })
 }
 
 /// A person took the cause away: a held candidate is looked for anew, a way back that was stuck is
 /// walked again from the stop.
 pub(super) fn unblock(state: State) -> State {
     match state {
-        State::Stuck(back) => {
-            // A new round, because the names of the old one's runs and trees are used up.
-            let round = back.round.saturating_add(1);
-            State::RbStopping(Back { round, built: Vec::new(), disproved: 0, ..fresh(back) })
-        }
+        State::Stuck(back) => walk_again(back),
         // The source is asked again: what was held may not be offered any more.
         State::Held(_) => State::Idle,
         state => state,

@@ -23,6 +23,8 @@ pub struct Facts {
     pub due: bool,
     /// An app that ended may be started again (its pause between restarts is over).
     pub may_revive: bool,
+    /// An app that no update has its hands on is not well and is to be restarted.
+    pub unwell: bool,
 }
 
 /// The one thing to do now.
@@ -79,6 +81,9 @@ impl App {
             State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
                 Action::Do(Step::Close)
             }
+            State::Stuck(back) if back.may_pass && facts.due && !facts.maybe_runs() => {
+                Action::Record(Event::BackAgain)
+            }
             State::Stuck(_) => Action::Wait("stuck: a person is needed"),
         }
     }
@@ -86,6 +91,11 @@ impl App {
     fn at_rest(&self, facts: &Facts) -> Action {
         if self.wanted_up && self.running.is_some() && !facts.maybe_runs() && facts.may_revive {
             return Action::Do(Step::Revive);
+        }
+        // Busy forbids stopping what runs, however unwell.
+        let may_stop = facts.observed && facts.running.is_some() && facts.busy.is_none();
+        if self.wanted_up && facts.unwell && may_stop {
+            return Action::Do(Step::Restart);
         }
         let (State::Held(wait) | State::Deferred(wait)) = &self.state else {
             return Action::Wait("nothing is offered");

@@ -68,6 +68,9 @@ pub enum Step {
     Close,
     /// Start an app that should run and does not, outside any update.
     Revive,
+    /// Stop and start an app that is not well, outside any update. An interrupted one leaves an app
+    /// that should run and does not.
+    Restart,
 }
 
 impl Step {
@@ -76,7 +79,7 @@ impl Step {
     #[must_use]
     pub fn has_intent(self) -> bool {
         !matches!(self, Self::Precopy | Self::Prove | Self::Watch | Self::KeepEvidence)
-            && !matches!(self, Self::RbProve | Self::Revive)
+            && !matches!(self, Self::RbProve | Self::Revive | Self::Restart)
     }
 }
 
@@ -262,12 +265,20 @@ pub enum Event {
         /// How it ended.
         ending: Ending,
     },
-    /// An app that should run and had ended was started again, outside any update.
+    /// An app that should run and had ended, or was not well, was started again, outside any update.
     Revived {
-        /// How it had ended.
+        /// How it had ended, or what its probes said.
         ended: Option<String>,
+        /// It ran, was not well, and was stopped for it.
+        #[serde(default)]
+        unwell: bool,
         /// Why the start failed, if it did.
         failure: Option<String>,
+    },
+    /// An app that no update has its hands on stays unwell, and restarts did not help (RUN-7).
+    LeftUnwell {
+        /// What was found.
+        finding: String,
     },
     /// A person lets a candidate through the gates that ask for one, or calls an unproven
     /// release proven.
@@ -310,6 +321,9 @@ pub enum Event {
         /// What is put back.
         snapshot: SnapshotId,
     },
+    /// Nothing runs, and what kept the way back from being walked may have passed: it is walked
+    /// again from the stop.
+    BackAgain,
     /// A person wants the app up, or down.
     Wanted {
         /// Up.

@@ -342,4 +342,12 @@ impl State {
     pub fn touches_app(&self) -> bool {
         self.update().is_some() && !matches!(self, Self::Armed(_) | Self::Precopying(_))
     }
+
+    /// An update is open, or a candidate is on its way to one and no gate has said no so far. Those
+    /// who depend on the app let it go first.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.update().is_some()
+            || matches!(self, Self::Detected(_) | Self::Fetching(_) | Self::Staged(_))
+    }
 }

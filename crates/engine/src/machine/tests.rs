@@ -121,6 +121,7 @@ fn plain_events() -> Vec<Event> {
         Event::Cleared,
         Event::BusyAgain { reason: reason() },
         Event::RanAgain,
+        Event::BackAgain,
         Event::Stopped { report: report() },
         Event::Snapshotted { snapshot: Some(SnapshotId::from("s")), bytes: 1 },
         Event::Switched,
@@ -141,7 +142,8 @@ fn plain_events() -> Vec<Event> {
         Event::RbProved,
         Event::RbDisproved { finding: reason() },
         Event::Closed { ending: Ending::Proven },
-        Event::Revived { ended: None, failure: None },
+        Event::Revived { ended: None, unwell: false, failure: None },
+        Event::LeftUnwell { finding: reason() },
         Event::Approved { digest: "sha256:2".into(), by: reason() },
         Event::Unblocked { by: reason() },
         Event::Pinned { to: reason() },
@@ -177,8 +179,7 @@ fn events() -> Vec<(String, Event)> {
     events.extend(plain_events().into_iter().map(|event| (name(&event), event)));
     let fault = |kind| Fault { kind, text: reason() };
     for step in STEPS {
-        let kinds = [FaultKind::Candidate, FaultKind::Host, FaultKind::Refused];
-        for kind in kinds {
+        for kind in [FaultKind::Candidate, FaultKind::Host, FaultKind::Refused] {
             let event = Event::Failed { step: *step, fault: fault(kind) };
             events.push((format!("Failed {step:?} {kind:?}"), event));
         }
@@ -209,6 +210,7 @@ const STEPS: &[Step] = &[
     Step::RbProve,
     Step::Close,
     Step::Revive,
+    Step::Restart,
 ];
 
 fn at(uptime_ms: u64) -> Now {
@@ -254,6 +256,7 @@ fn facts(busy: bool, runs: bool) -> Facts {
         observed: true,
         due: true,
         may_revive: true,
+        unwell: false,
     }
 }
 
@@ -429,4 +432,31 @@ fn uptime_accumulates_over_boots_and_ignores_the_wall_clock() {
         app = app.apply(&Entry { at: now, event: Event::Paused }).unwrap();
         assert_eq!(app.uptime.total_ms, total_ms);
     }
+}
+
+/// UPD-9: there is no loop with a release that is not well, but a full disk does not stop an app for good.
+#[test]
+fn a_way_back_that_the_host_stopped_is_walked_again_while_nothing_runs() {
+    let stuck_by = |kind| {
+        let fault = Fault { kind, text: "no space left".to_owned() };
+        let failed = Event::Failed { step: Step::RbBuild, fault };
+        let tried = (0..BACK_ATTEMPTS)
+            .fold(app(State::RbData(back())), |app, _| after(app, failed.clone()));
+        assert_eq!(tried.state.name(), "stuck");
+        tried
+    };
+    let stuck = stuck_by(FaultKind::Host);
+    assert_eq!(stuck.action(&facts(false, false)), Action::Record(Event::BackAgain));
+    let waits = Action::Wait("stuck: a person is needed");
+    assert_eq!(stuck.action(&facts(false, true)), waits, "something runs");
+    assert_eq!(
+        stuck.action(&Facts { due: false, ..facts(false, false) }),
+        waits,
+        "not all the time"
+    );
+    let again = after(stuck, Event::BackAgain);
+    let State::RbStopping(back) = &again.state else { panic!("{}", again.state.name()) };
+    assert_eq!((back.again, back.round, back.stuck_at.clone()), (1, 2, None));
+
+    assert_eq!(stuck_by(FaultKind::Candidate).action(&facts(false, false)), waits);
 }

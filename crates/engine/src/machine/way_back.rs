@@ -93,6 +93,12 @@ pub struct Back {
     /// The step that could not be done, when stuck.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stuck_at: Option<String>,
+    /// The host is to blame for that, so it may pass by itself: room comes back, a disk is mounted.
+    #[serde(default)]
+    pub may_pass: bool,
+    /// How often a stuck way back was walked again without a person.
+    #[serde(default)]
+    pub again: u32,
 }
 
 impl Back {
@@ -123,6 +129,8 @@ impl Back {
             round: 1,
             attempts: 0,
             stuck_at: None,
+            may_pass: false,
+            again: 0,
         }
     }
 

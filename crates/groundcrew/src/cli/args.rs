@@ -1,5 +1,7 @@
 //! The words of the command line.
 
+mod sub;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -7,6 +9,11 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::complete;
 use crate::config::Overrides;
+
+pub(crate) use sub::{
+    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, SnapshotCommand,
+    UninstallArgs,
+};
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
 #[derive(Debug, Parser)]
@@ -291,152 +298,4 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-}
-
-/// What to do with the configuration.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum ConfigCommand {
-    /// Say whether it is valid, and all that is wrong.
-    Check,
-    /// Print every value that is written, and where.
-    Show,
-    /// Print its JSON Schema.
-    Schema,
-    /// Run an app with its new configuration, through the same gates as a release.
-    Apply(Ask),
-}
-
-/// What to do with snapshots.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum SnapshotCommand {
-    /// List them, oldest first.
-    List {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-    },
-    /// Read one, or all, and compare with what was copied.
-    Verify {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-        /// Which; all by default.
-        id: Option<String>,
-    },
-    /// Put the data of one back; what is there now is kept aside.
-    Restore {
-        /// The app.
-        #[arg(add = complete::apps())]
-        app: String,
-        /// Which.
-        id: String,
-    },
-}
-
-/// What to do with bundles.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum BundleCommand {
-    /// Put the digests of its files and notes into a bundle's `release.toml`.
-    Seal {
-        /// The bundle's directory.
-        dir: PathBuf,
-    },
-    /// Check a bundle as a host would that fetches it.
-    Verify {
-        /// The bundle: a directory or a `.tar.zst`.
-        path: PathBuf,
-        /// It has to be signed with this public key.
-        #[arg(long, value_name = "FILE")]
-        minisign_key: Option<PathBuf>,
-    },
-    /// Bring a bundle into a source directory and point a channel at it.
-    Publish {
-        /// The bundle: a directory or a `.tar.zst`.
-        path: PathBuf,
-        /// The source directory, which holds `<app>/<version>`.
-        #[arg(long, value_name = "ROOT")]
-        to: PathBuf,
-        /// The channel that shall point at it.
-        #[arg(long, default_value = "stable", value_name = "NAME")]
-        channel: String,
-        /// The channel's serial; by default the next one, if it has one.
-        #[arg(long, value_name = "N")]
-        serial: Option<u64>,
-    },
-}
-
-/// What to do with post-mortems.
-#[derive(Clone, Debug, Subcommand)]
-pub(crate) enum PostmortemCommand {
-    /// List them, open ones first.
-    List {
-        /// Of one app; all by default.
-        #[arg(add = complete::apps())]
-        app: Option<String>,
-    },
-    /// Print one.
-    Show {
-        /// Its name, as listed, or an app that has only one open.
-        #[arg(add = complete::post_mortems())]
-        name: String,
-    },
-    /// Close one whose sections are written.
-    Close {
-        /// Its name, as listed, or an app that has only one open.
-        #[arg(add = complete::post_mortems())]
-        name: String,
-        /// Who closes it; the user by default.
-        #[arg(long, value_name = "NAME")]
-        by: Option<String>,
-        /// The root cause; it goes into its section.
-        #[arg(long, value_name = "TEXT")]
-        cause: Option<String>,
-        /// Although sections are not written; the file will say so.
-        #[arg(long)]
-        as_is: bool,
-    },
-}
-
-/// What is installed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// The agent, which looks after all apps.
-    #[default]
-    Agent,
-}
-
-/// How it is installed.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct InstallArgs {
-    /// As what.
-    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
-    pub(crate) role: Role,
-    /// Say what would be written, and write nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Write below this directory and start nothing, for packages and images.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-}
-
-/// How it is taken away.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct UninstallArgs {
-    /// As what.
-    #[arg(long, value_enum, default_value_t, value_name = "ROLE")]
-    pub(crate) role: Role,
-    /// Say what would be removed, and remove nothing.
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Remove below this directory and stop nothing.
-    #[arg(long, value_name = "DIR")]
-    pub(crate) root: Option<PathBuf>,
-}
-
-/// How the demo is played.
-#[derive(Clone, Debug, clap::Args)]
-pub(crate) struct DemoArgs {
-    /// Leave everything there to play with.
-    #[arg(long)]
-    pub(crate) keep: bool,
 }

@@ -48,6 +48,9 @@ fn head(view: &View, lines: &mut Vec<String>) {
     if let Some(why) = &view.start_failed {
         lines.push(format!("its latest start failed: {why}"));
     }
+    if let Some(finding) = view.unwell.as_ref().filter(|_| !down) {
+        lines.push(format!("not well: {finding}"));
+    }
     if let Some(trouble) = &view.trouble {
         lines.push(format!("trouble: {trouble}"));
     }
@@ -97,7 +100,12 @@ fn rest(view: &View, lines: &mut Vec<String>) {
         let when = print::when(looked.at_ms);
         match &looked.error {
             None => lines.push(format!("last looked {when}")),
-            Some(error) => lines.push(format!("last looked {when}, in vain: {error}")),
+            Some(error) => {
+                let since = looked.answered_ms.map_or(String::new(), |answered_ms| {
+                    format!(" (it answered last {})", print::when(answered_ms))
+                });
+                lines.push(format!("last looked {when}, in vain{since}: {error}"));
+            }
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use groundcrew_engine::freshness::Limits;
 use groundcrew_engine::notes::Markers;
 use groundcrew_engine::noun::{AppName, ConfigHash};
 use groundcrew_engine::plan::{OnDegraded, Procedure, StopSpec, Traffic, Volume, WatchSpec};
@@ -76,7 +77,12 @@ pub(super) fn settings(
     check.name(&key("group"), &policy.group);
     let source = launch::source(check, name, &app.source);
     let notify = app.notify.clone().unwrap_or_default();
-    AppSettings { policy, poll_ms, notify, source, restart }
+    let stale = |part: &'static str| ["apps", name, "stale", part];
+    let stale = Limits {
+        silent_ms: check.duration(&stale("source"), app.stale.source.as_ref(), DAY_MS),
+        waiting_ms: check.duration(&stale("waiting"), app.stale.waiting.as_ref(), 14 * DAY_MS),
+    };
+    AppSettings { policy, poll_ms, stale, notify, source, restart }
 }
 
 /// Names a procedure: SHA-256 over its JSON with sorted keys.

@@ -164,6 +164,8 @@ pub(crate) struct App {
     pub(crate) source: Source,
     /// What runs the app.
     pub(crate) runtime: Runtime,
+    /// When it is too long that nothing was updated.
+    pub(crate) stale: Stale,
     /// How it is stopped.
     pub(crate) stop: Stop,
     /// How it is asked whether it is well.
@@ -260,6 +262,9 @@ pub(crate) struct Runtime {
     pub(crate) env: BTreeMap<String, String>,
     /// When an app that ended is started again; `on-failure` by default.
     pub(crate) restart: Option<Restart>,
+    /// Names of secrets that this host makes once for the app; `{secret.NAME}` in a command or in
+    /// `env` is the path of the file.
+    pub(crate) secrets: Option<Vec<String>>,
     /// Resource limits.
     pub(crate) limits: Limits,
 }
@@ -290,6 +295,16 @@ pub(crate) struct Limits {
     pub(crate) memory: Option<String>,
     /// The largest file.
     pub(crate) fsize: Option<String>,
+}
+
+/// When people are told that nothing was updated for too long.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Stale {
+    /// The source has not answered for this long; `1d` by default.
+    pub(crate) source: Option<String>,
+    /// A candidate has been held or deferred for this long; `14d` by default.
+    pub(crate) waiting: Option<String>,
 }
 
 /// How the app is stopped.

@@ -82,14 +82,42 @@ pub(super) fn launch(
     ];
     let set: BTreeMap<&str, u64> =
         all.into_iter().filter_map(|(what, limit)| Some((what, limit?))).collect();
-    serde_json::json!({
+    let secrets = runtime.secrets.clone().unwrap_or_default();
+    for secret in &secrets {
+        check.name(&key("secrets"), secret);
+    }
+    for (variable, value) in &runtime.env {
+        unknown_secret(check, name, variable, value, &secrets);
+    }
+    let mut launch = serde_json::json!({
         "user": runtime.user,
         "group": runtime.group,
         "env_file": env_file,
         "env": runtime.env,
         "restart": restart.name(),
         "limits": set,
-    })
+    });
+    // Only where there are some, so that it is no change of configuration for everybody else.
+    if let (false, Some(launch)) = (secrets.is_empty(), launch.as_object_mut()) {
+        launch.insert("secrets".to_owned(), secrets.into());
+    }
+    launch
+}
+
+/// A variable that names a secret which nobody makes would be the text of its placeholder.
+fn unknown_secret(
+    check: &mut Check<'_>,
+    name: &str,
+    variable: &str,
+    value: &str,
+    secrets: &[String],
+) {
+    let named = value.split("{secret.").skip(1).filter_map(|rest| rest.split_once('}'));
+    for (secret, _) in named.filter(|(secret, _)| !secrets.iter().any(|known| known == secret)) {
+        let text = format!("there is no secret {secret:?} for {variable}");
+        let help = format!("add it: secrets = [{secret:?}]");
+        check.wrong(&["apps", name, "runtime", "env"], text, help);
+    }
 }
 
 fn read_env_file(path: &Path) -> Result<Vec<u8>, String> {

@@ -17,7 +17,7 @@ An unknown key is an error, with file, line and the nearest known key.\n\
 `[defaults]` takes any key of an app; each app begins as the defaults say.\n";
 
 /// The tables in the order in which a person meets them.
-const TABLES: [(&str, &str); 17] = [
+const TABLES: [(&str, &str); 18] = [
     ("File", "The file"),
     ("Paths", "`[paths]`"),
     ("Busy", "`[busy]`"),
@@ -27,6 +27,7 @@ const TABLES: [(&str, &str); 17] = [
     ("Source", "`source`"),
     ("Runtime", "`runtime`"),
     ("Limits", "`runtime.limits`"),
+    ("Stale", "`stale`"),
     ("Stop", "`stop`"),
     ("Health", "`health`"),
     ("Volume", "`volumes.NAME`"),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use groundcrew_drivers::notify::{self, By, Format, Target};
+use groundcrew_engine::freshness::Limits;
 use groundcrew_engine::policy::{Policy, Profile};
 use groundcrew_engine::ports::Severity;
 
@@ -125,6 +126,8 @@ pub(crate) struct AppSettings {
     pub(crate) policy: Policy,
     /// Pause between two looks.
     pub(crate) poll_ms: u64,
+    /// When it is too long that nothing was updated.
+    pub(crate) stale: Limits,
     /// Names of ways to tell people; all where none is named.
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.

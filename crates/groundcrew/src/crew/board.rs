@@ -109,6 +109,9 @@ pub(crate) struct Looked {
     pub(crate) at_ms: i64,
     /// Why it could not answer.
     pub(crate) error: Option<String>,
+    /// Wall clock of the last time that it answered.
+    #[serde(default)]
+    pub(crate) answered_ms: Option<i64>,
 }
 
 /// All that may be seen of one app.
@@ -151,6 +154,9 @@ pub(crate) struct View {
     pub(crate) last_update: Option<Summary>,
     /// A long effect under way.
     pub(crate) progress: Option<Meter>,
+    /// What its probes say, if they say that it is not well; asked while no update is open.
+    #[serde(default)]
+    pub(crate) unwell: Option<String>,
     /// What keeps groundcrew from looking after it.
     pub(crate) trouble: Option<String>,
     /// Why the latest start outside an update failed.
@@ -162,9 +168,9 @@ pub(crate) struct View {
     /// What is in place, whole; only for the crew itself.
     #[serde(skip)]
     pub(crate) installed: Option<Box<Installed>>,
-    /// An update has its hands on it; only for the crew itself.
+    /// It is being updated or about to be; only for the crew itself.
     #[serde(skip)]
-    pub(crate) touched: bool,
+    pub(crate) under_way: bool,
 }
 
 impl View {
@@ -179,7 +185,7 @@ impl View {
         self.state = if empty { "empty".to_owned() } else { app.state.name().to_owned() };
         self.running = app.running.as_ref().map(Named::of);
         self.installed = app.running.clone().map(Box::new);
-        self.touched = app.state.touches_app();
+        self.under_way = app.state.is_under_way();
         self.last_good = app.last_good.as_ref().map(|good| Good {
             release: Named::of(&good.installed),
             merit: good.merit,

@@ -6,6 +6,7 @@ use groundcrew_drivers::snapshots::Lock;
 use groundcrew_engine::machine::App;
 
 use super::board::Looked;
+use super::caring::Caring;
 use super::rhythm::{Looks, Revival, Tidying};
 use crate::config::AppSettings;
 
@@ -31,7 +32,13 @@ pub(super) struct Course {
     pub(super) wanted_now: bool,
     pub(super) tidying: Tidying,
     /// The look that was remembered last.
+    pub(super) noted: Option<Looked>,
+    /// The latest look.
     pub(super) looked: Option<Looked>,
+    /// Wall clock when the thread began.
+    pub(super) begun_ms: i64,
+    /// How the app is at rest.
+    pub(super) caring: Caring,
     pub(super) open_before: bool,
     /// A person was told why the end takes a while.
     pub(super) said_it_goes_on: bool,
@@ -55,7 +62,10 @@ impl Course {
             revival: Revival::new(state.revivals),
             wanted_now: false,
             tidying: Tidying::new(now),
+            noted: None,
             looked: None,
+            begun_ms: jiff::Timestamp::now().as_millisecond(),
+            caring: Caring::new(now, state.revivals),
             open_before: state.state.update().is_some(),
             said_it_goes_on: false,
             locks: None,

@@ -80,6 +80,7 @@ impl Hand {
     /// Looks after the app until the bell ends it.
     pub(crate) fn run(mut self, state: App) {
         let mut course = Course::new(&self.app, self.serve, state);
+        course.looked = self.store.last_look(&self.app.policy.app).ok().flatten();
         loop {
             match self.with_agent(&mut course) {
                 Next::End => return,
@@ -261,7 +262,8 @@ impl Hand {
     }
 
     fn turn(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Turn {
-        let waited = matches!(agent.app().state, State::Held(_) | State::Deferred(_));
+        let waited =
+            matches!(agent.app().state, State::Held(_) | State::Deferred(_) | State::Stuck(_));
         let revivals = agent.app().revivals;
         let may_revive = self.may_revive(agent.app(), eyes, course);
         let turn = agent.turn(course.due, may_revive);
@@ -321,6 +323,11 @@ impl Hand {
         }
         if !course.working {
             return None;
+        }
+        if self.serve
+            && let Some(next) = self.care(agent, course)
+        {
+            return Some(next);
         }
         let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
         let left = if course.looking { course.looks.left(now) } else { REST_TICK };

@@ -20,7 +20,9 @@ impl Hand {
         course.due = true;
         let error = looked.as_ref().err().map(|error| error.text.clone());
         let at_ms = jiff::Timestamp::now().as_millisecond();
-        self.note_look(course, Looked { at_ms, error });
+        let before = course.looked.as_ref().and_then(|looked| looked.answered_ms);
+        let answered_ms = if failed { before } else { Some(at_ms) };
+        self.note_look(course, Looked { at_ms, error, answered_ms });
         match looked {
             Ok(Look::Turn(Turn::Frozen(why))) => Some(Next::Frozen(why)),
             Ok(Look::Turn(Turn::Shutdown)) => Some(Next::End),
@@ -30,15 +32,16 @@ impl Hand {
 
     /// Shows a look, and remembers it when it is news or a while ago.
     fn note_look(&self, course: &mut Course, looked: Looked) {
-        let same = course.looked.as_ref().is_some_and(|before| {
+        let same = course.noted.as_ref().is_some_and(|before| {
             let passed_ms = looked.at_ms.saturating_sub(before.at_ms);
             before.error == looked.error && (0..LOOK_KEPT_MS).contains(&passed_ms)
         });
         if !same {
             // It is for people; what cannot be recorded is still shown.
             drop(self.store.looked(&self.app.policy.app, &looked));
-            course.looked = Some(looked.clone());
+            course.noted = Some(looked.clone());
         }
+        course.looked = Some(looked.clone());
         self.board.change(self.name(), |view| view.last_check = Some(looked));
     }
 }

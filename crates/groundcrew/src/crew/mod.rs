@@ -12,6 +12,8 @@
 mod bell;
 pub(crate) mod board;
 mod by_hand;
+mod caring;
+mod channels;
 pub(crate) mod copies;
 mod course;
 mod eyes;

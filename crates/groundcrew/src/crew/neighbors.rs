@@ -41,7 +41,7 @@ impl Others {
             app: name.to_owned(),
             group: app.policy.group.clone(),
             healthy: self.is_healthy(name),
-            updating: view.touched,
+            updating: view.under_way,
         })
     }
 

@@ -1,10 +1,12 @@
-//! Tells people: takes notices from the durable queue and sends them, on a thread of its own.
+//! Tells people: takes notices from the durable queue and gives them to the channels, on a thread of
+//! its own.
 //!
-//! A channel that is dead delays nobody: what could not be sent is due again later, with a growing
-//! pause; what is refused or given up is said. Within one process a notice goes to each channel
-//! once; after a crash between sending and recording it may come twice, with the same key.
+//! A channel that is dead delays nobody: each has a [thread](super::channels). What could not be
+//! sent is due again later, with a growing pause; what is refused or given up is said. Within one
+//! process a notice goes to each channel once; after a crash between sending and recording, or
+//! when a pass ends before a channel answered, it may come twice, with the same key.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,6 +18,7 @@ use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{Busy, Host, Woken};
 
 use super::bell::Bell;
+use super::channels::{Channels, Tried};
 use super::{Store, world};
 use crate::cli::print::talk;
 use crate::config::Settings;
@@ -23,15 +26,17 @@ use crate::exit::Refusal;
 use crate::post_mortems;
 
 /// The name under which groundcrew itself looks at the host.
-const OURSELVES: &str = "groundcrew";
+pub(super) const OURSELVES: &str = "groundcrew";
 /// Most notices in one go: a rate limit, together with [`LOOK_EVERY`].
 const BATCH: u32 = 20;
 /// Pause between two looks at the queue when nobody rings.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Pause between two looks for post-mortems that are overdue.
 const OVERDUE_EVERY: Duration = Duration::from_secs(600);
-/// Most goes of [`BATCH`] at the end of a pass.
-const FLUSH_MAX: u32 = 10;
+/// How long the end of an agent waits for a channel that is at it.
+const END_MAX: Duration = Duration::from_secs(2);
+/// Pause between two looks at that.
+const END_TICK: Duration = Duration::from_millis(20);
 /// Deliveries remembered within one process.
 const SENT_MAX: usize = 10_000;
 
@@ -56,7 +61,7 @@ impl Teller {
         let ring = bell.clone();
         let thread = std::thread::Builder::new()
             .name("notices".to_owned())
-            .spawn(move || tell(&settings, &store, &ring))
+            .spawn(move || tell(settings, store, &ring))
             .map_err(|error| Refusal::failed(format!("cannot start a thread: {error}")))?;
         Ok(Self { bell, thread })
     }
@@ -72,50 +77,47 @@ impl Teller {
 /// Sends what is due now, for at most this time: what a pass without an agent has to say. What is
 /// not sent by then stays in the queue.
 pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
-    let (over, ended) = std::sync::mpsc::channel::<()>();
+    let bell = Bell::default();
+    let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
+    queue_overdue(&settings, &store);
+    let mut desk = Desk::new(settings, store, &bell);
     let deadline = Instant::now() + at_most;
-    let started = std::thread::Builder::new().name("notices".to_owned()).spawn(move || {
-        let mut sent = BTreeSet::new();
-        let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
-        queue_overdue(&settings, &store);
-        for _ in 0..FLUSH_MAX {
-            let due = store.due(BATCH).unwrap_or_default();
-            if due.is_empty() || is_silent(&settings, host.as_mut()) {
-                break;
-            }
-            for queued in due {
-                if Instant::now() >= deadline {
-                    return;
-                }
-                one(&settings, &store, &queued, &mut sent);
-            }
+    loop {
+        desk.collect();
+        let silent = is_silent(&desk.settings, host.as_mut());
+        if silent || (!desk.hand_out() && desk.open.is_empty()) {
+            return;
         }
-        drop(over);
-    });
-    if started.is_ok() {
-        // Either the thread is done, or a channel is too slow to be waited for.
-        ended.recv_timeout(at_most).ok();
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return desk.leave();
+        }
+        bell.wait(left);
     }
 }
 
-fn tell(settings: &Settings, store: &Store, bell: &Bell) {
-    let mut sent: BTreeSet<(String, String)> = BTreeSet::new();
-    let mut host = world::host(settings, &AppName(OURSELVES.to_owned()));
+fn tell(settings: Arc<Settings>, store: Store, bell: &Bell) {
+    let mut host = world::host(&settings, &AppName(OURSELVES.to_owned()));
+    let mut desk = Desk::new(settings, store, bell);
     let mut looked: Option<Instant> = None;
     loop {
         if looked.is_none_or(|looked| looked.elapsed() >= OVERDUE_EVERY) {
-            queue_overdue(settings, store);
+            queue_overdue(&desk.settings, &desk.store);
             looked = Some(Instant::now());
         }
-        if !is_silent(settings, host.as_mut()) {
-            // A queue that cannot be read is read again; the app's own thread says what is wrong.
-            for queued in store.due(BATCH).unwrap_or_default() {
-                one(settings, store, &queued, &mut sent);
-            }
+        desk.collect();
+        if !is_silent(&desk.settings, host.as_mut()) {
+            desk.hand_out();
         }
         if bell.wait(LOOK_EVERY) == Woken::Shutdown {
-            return;
+            break;
         }
+    }
+    // What a channel is at is waited for a moment, so that it is not told twice.
+    let deadline = Instant::now() + END_MAX;
+    while !desk.open.is_empty() && Instant::now() < deadline {
+        std::thread::sleep(END_TICK);
+        desk.collect();
     }
 }
 
@@ -132,43 +134,130 @@ fn queue_overdue(settings: &Settings, store: &Store) {
     }
 }
 
-/// Sends one notice and records what came of it.
-fn one(settings: &Settings, store: &Store, queued: &Queued, sent: &mut BTreeSet<(String, String)>) {
-    if sent.len() > SENT_MAX {
-        sent.clear();
+/// A notice that was given to channels and is not settled.
+struct Open {
+    attempts: u32,
+    /// Channels that have not reported.
+    waiting: BTreeSet<String>,
+    /// A channel asks for another try, perhaps not before a pause.
+    again: Option<Option<Duration>>,
+    /// A channel did not try.
+    put_off: bool,
+}
+
+/// Between the queue and the channels.
+struct Desk {
+    settings: Arc<Settings>,
+    store: Store,
+    channels: Channels,
+    open: BTreeMap<String, Open>,
+    /// What each channel took, by the notice's key and the channel's name.
+    sent: BTreeSet<(String, String)>,
+}
+
+impl Desk {
+    fn new(settings: Arc<Settings>, store: Store, bell: &Bell) -> Self {
+        let channels = Channels::start(&settings, bell);
+        Self { settings, store, channels, open: BTreeMap::new(), sent: BTreeSet::new() }
     }
-    let host = rustix::system::uname();
-    let host = host.nodename().to_string_lossy();
-    let told = Told::new(&queued.notice, &host, &queued.app, queued.queued_ms);
-    let mut again: Option<Option<Duration>> = None;
-    for name in targets(settings, queued) {
-        let mark = (queued.notice.key.clone(), name.clone());
-        let Some(to) = settings.notify.get(&name) else { continue };
-        if sent.contains(&mark) {
-            continue;
+
+    /// Gives what is due to the channels; true if there was anything.
+    fn hand_out(&mut self) -> bool {
+        if self.sent.len() > SENT_MAX {
+            self.sent.clear();
         }
-        match notify::deliver(&to.target, &told) {
-            Delivery::Delivered => drop(sent.insert(mark)),
-            Delivery::Refused { why } => {
-                talk(&format!("groundcrew: {name} refuses the notice {}: {why}", mark.0));
-                sent.insert(mark);
+        // What is open is still due in the queue and must not hide what is not.
+        let most = BATCH.saturating_add(u32::try_from(self.open.len()).unwrap_or(u32::MAX));
+        // A queue that cannot be read is read again; the app's own thread says what is wrong.
+        let due = self.store.due(most).unwrap_or_default();
+        let fresh: Vec<Queued> =
+            due.into_iter().filter(|one| !self.open.contains_key(&one.notice.key)).collect();
+        let any = !fresh.is_empty();
+        fresh.iter().for_each(|queued| self.give(queued));
+        any
+    }
+
+    fn give(&mut self, queued: &Queued) {
+        let host = rustix::system::uname();
+        let host = host.nodename().to_string_lossy();
+        let told = Told::new(&queued.notice, &host, &queued.app, queued.queued_ms);
+        let key = &queued.notice.key;
+        let mut open = Open {
+            attempts: queued.attempts,
+            waiting: BTreeSet::new(),
+            again: None,
+            put_off: false,
+        };
+        for name in targets(&self.settings, queued) {
+            if self.sent.contains(&(key.clone(), name.clone())) {
+                continue;
             }
-            Delivery::Retry { after, .. } => again = Some(again.flatten().max(after)),
+            if self.channels.give(&name, told.clone()) {
+                open.waiting.insert(name);
+            } else {
+                open.again = Some(None);
+            }
+        }
+        if open.waiting.is_empty() {
+            self.settle(key, &open);
+        } else {
+            self.open.insert(key.clone(), open);
         }
     }
-    // What cannot be recorded is sent again: twice is better than never.
-    drop(match again.map(|asked| notify::pause(queued.attempts.saturating_add(1), asked)) {
-        None => store.told(&queued.notice.key),
-        Some(Some(pause)) => store.not_told(&queued.notice.key, pause),
-        Some(None) => {
-            talk(&format!("groundcrew: the notice {} is given up", queued.notice.key));
-            store.told(&queued.notice.key)
+
+    /// Takes in what the channels have tried.
+    fn collect(&mut self) {
+        for Tried { key, channel, delivery } in self.channels.tried() {
+            let Some(open) = self.open.get_mut(&key) else { continue };
+            open.waiting.remove(&channel);
+            match delivery {
+                Some(Delivery::Delivered) => drop(self.sent.insert((key.clone(), channel))),
+                Some(Delivery::Refused { why }) => {
+                    talk(&format!("groundcrew: {channel} refuses the notice {key}: {why}"));
+                    self.sent.insert((key.clone(), channel));
+                }
+                Some(Delivery::Retry { after, .. }) => {
+                    open.again = Some(open.again.flatten().max(after));
+                }
+                None => open.put_off = true,
+            }
+            if open.waiting.is_empty()
+                && let Some(open) = self.open.remove(&key)
+            {
+                self.settle(&key, &open);
+            }
         }
-    });
+    }
+
+    /// All channels have reported. What cannot be recorded is sent again: twice is better than
+    /// never.
+    fn settle(&self, key: &str, open: &Open) {
+        let Some(asked) = open.again else {
+            if !open.put_off {
+                drop(self.store.told(key));
+            }
+            return;
+        };
+        drop(match notify::pause(open.attempts.saturating_add(1), asked) {
+            Some(pause) => self.store.not_told(key, pause),
+            None => {
+                talk(&format!("groundcrew: the notice {key} is given up"));
+                self.store.told(key)
+            }
+        });
+    }
+
+    /// Nobody waits any longer: a channel that has not answered by now counts as failed, so that
+    /// the next pass does not begin with it.
+    fn leave(mut self) {
+        for (key, open) in std::mem::take(&mut self.open) {
+            self.settle(&key, &Open { again: Some(open.again.flatten()), ..open });
+        }
+    }
 }
 
 /// In an airborne host nothing leaves while it is busy.
-fn is_silent(settings: &Settings, host: &mut dyn Host) -> bool {
+pub(super) fn is_silent(settings: &Settings, host: &mut dyn Host) -> bool {
     settings.profile == Profile::Airborne && host.busy() != Busy::Clear
 }
 

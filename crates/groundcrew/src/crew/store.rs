@@ -121,7 +121,11 @@ impl Store {
     /// It cannot be read.
     pub(crate) fn last_look(&self, app: &AppName) -> Said<Option<Looked>> {
         let check = self.store.last_check(app).map_err(said)?;
-        Ok(check.map(|check| Looked { at_ms: check.at_ms, error: check.failure }))
+        Ok(check.map(|check| Looked {
+            at_ms: check.at_ms,
+            error: check.failure,
+            answered_ms: check.succeeded_ms,
+        }))
     }
 
     /// Forgets what is old enough.

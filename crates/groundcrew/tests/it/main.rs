@@ -3,17 +3,25 @@
 //! Each test has a directory of its own, a port of its own, and an app `ledger` whose releases are
 //! those of the demo app. Nothing sleeps for luck: [`bench::Bench::until`] waits for a level.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test, as the tests do"
+)]
 
 mod agent;
 mod bench;
 mod bundle;
 mod by_hand;
 mod codes;
+mod fleet;
+mod full;
 mod gates;
 mod logs;
 mod machine;
+mod many;
 mod postmortem;
+mod rest;
 mod rollback;
 mod shell;
 mod signals;

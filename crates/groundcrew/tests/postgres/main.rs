@@ -5,7 +5,11 @@
 //! own, and reaches the database by a socket in it; no port is opened. What is compared is what
 //! `pg_dump` prints. Nothing sleeps for luck: [`host::Host::until`] waits for a level.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test, as the tests do")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail the test, as the tests do"
+)]
 
 mod host;
 mod kills;

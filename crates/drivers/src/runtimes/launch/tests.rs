@@ -15,7 +15,8 @@ fn check_command(words: &[&str], expected: Result<&[&str], &str>) {
     std::fs::create_dir(dir.path().join("bin")).unwrap();
     File::create(dir.path().join("tiles")).unwrap();
     let volumes = volumes();
-    let names = Names { app: "maps", files: dir.path(), volumes: &volumes };
+    let secrets = &Secrets::new(Path::new("/state"), "maps", vec!["db".to_owned()]);
+    let names = Names { app: "maps", files: dir.path(), volumes: &volumes, secrets };
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let found = command(&words, &names).map_err(|error| error.to_string());
     let files = dir.path().to_str().unwrap();
@@ -32,6 +33,7 @@ fn a_command_is_filled_in_and_its_program_found() {
         Ok(&["FILES/bin/app", "--data", "/srv/data"]),
     );
     check_command(&["tiles", "{app}", "{release}/x"], Ok(&["FILES/tiles", "maps", "FILES/x"]));
+    check_command(&["sh", "{secret.db}"], Ok(&["sh", "/state/secrets/maps/db"]));
     check_command(&["sh", "{volume.logs-2}{app}"], Ok(&["sh", "/srv/lmaps"]));
     check_command(
         &["/bin/sh", "-c", "echo ${HOME} {\"a\": {}}"],
@@ -42,7 +44,7 @@ fn a_command_is_filled_in_and_its_program_found() {
 
 #[test]
 fn an_unknown_placeholder_is_named() {
-    let known = "there are {app}, {release}, {volume.data}, {volume.logs-2}";
+    let known = "there are {app}, {release}, {volume.data}, {volume.logs-2}, {secret.db}";
     let text = |name: &str, word: &str| {
         format!("{{{name}}} in {word:?} is no placeholder known here; {known}")
     };
@@ -62,7 +64,7 @@ fn the_settings_of_the_configuration_are_understood() {
     let limit = Limit { resource: Limited::Nofile, soft: Some(77), hard: Some(77) };
     assert_eq!(launch.limits().unwrap(), [limit]);
     let expected = [("A", "1"), ("PATH", PATH)].map(|(n, v)| (n.to_owned(), v.to_owned()));
-    assert_eq!(launch.env().unwrap(), BTreeMap::from(expected));
+    assert_eq!(launch.env(&Secrets::default()).unwrap(), BTreeMap::from(expected));
     assert!(Launch::read(&serde_json::Value::Null).unwrap().user().is_none());
     let odd = Launch::read(&json!({"limits": {"speed": 1}})).unwrap().limits().unwrap_err();
     assert_eq!(odd.to_string(), "there is no limit called \"speed\"");
@@ -80,19 +82,29 @@ fn the_environment_file_is_read_anew_and_settings_win() {
         Launch::read(&json!({"env_file": {"path": path, "sha256": "00"}, "env": {"B": "own"}}))
             .unwrap();
     write("# comment\n\nA = one \nB=file\nC=\"two words\"\nD='x'\nE=a=b\n");
-    let env = launch.env().unwrap();
+    let env = launch.env(&Secrets::default()).unwrap();
     let expected = [("A", "one"), ("B", "own"), ("C", "two words"), ("D", "x"), ("E", "a=b")];
     for (name, value) in expected {
         assert_eq!(env[name], value);
     }
     write("A=two\n");
-    assert_eq!(launch.env().unwrap()["A"], "two");
+    assert_eq!(launch.env(&Secrets::default()).unwrap()["A"], "two");
     write("A=two\nsecret value=3\n");
-    let error = causes(&launch.env().unwrap_err());
+    let error = causes(&launch.env(&Secrets::default()).unwrap_err());
     assert!(error.starts_with("line 2 of ") && !error.contains("secret"), "{error}");
     write(&"A".repeat(300 * 1024));
-    assert!(matches!(launch.env(), Err(Error::EnvSize { .. })));
+    assert!(matches!(launch.env(&Secrets::default()), Err(Error::EnvSize { .. })));
     std::fs::remove_file(&path).unwrap();
-    let error = causes(&launch.env().unwrap_err());
+    let error = causes(&launch.env(&Secrets::default()).unwrap_err());
     assert!(error.starts_with("cannot read the environment file"), "{error}");
+}
+
+#[test]
+fn upd_23_a_variable_may_name_the_path_of_a_secret() {
+    let env = json!({"env": {"DB": "{secret.db}", "JSON": "{\"a\": {}}"}, "secrets": ["db"]});
+    let launch = Launch::read(&env).unwrap();
+    let secrets = Secrets::new(Path::new("/state"), "maps", launch.secrets());
+    let env = launch.env(&secrets).unwrap();
+    assert_eq!(env["DB"], "/state/secrets/maps/db");
+    assert_eq!(env["JSON"], "{\"a\": {}}");
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use groundcrew_engine::noun::{Digest, Fault, FaultKind};
 
 use crate::causes::causes;
-use crate::runtimes::{launch, shelf};
+use crate::runtimes::{launch, secrets, shelf};
 use crate::{durable, keeper};
 
 /// Who is to blame for how a run ended.
@@ -27,6 +27,8 @@ pub(super) enum Error {
     Shelf(#[from] shelf::Error),
     #[error("the app cannot be run as configured")]
     Launch(#[from] launch::Error),
+    #[error("the app's secrets cannot be used")]
+    Secrets(#[from] secrets::Error),
     #[error("cannot read {}", path.display())]
     ReadPlace {
         path: PathBuf,

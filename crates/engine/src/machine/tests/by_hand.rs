@@ -1,4 +1,4 @@
-//! What a person orders, and the migration that a way back undoes.
+//! What a person orders, the migration that a way back undoes, and an app at rest that is not well.
 
 use super::*;
 
@@ -104,4 +104,16 @@ fn upd_25_the_release_that_was_left_is_known_as_bad_with_the_configuration_of_no
     }
     let good = closed.last_good.map(|good| good.installed.release.version);
     assert_eq!(good.as_deref(), Some("1"));
+}
+
+#[test]
+fn run_7_an_unwell_app_is_restarted_unless_busy_and_a_dead_one_is_started_though_busy() {
+    let act = |busy, runs, wanted| {
+        let facts = Facts { unwell: true, ..facts(busy, runs) };
+        App { wanted_up: wanted, ..app(State::Idle) }.action(&facts)
+    };
+    assert_eq!(act(false, true, true), Action::Do(Step::Restart));
+    assert!(matches!(act(true, true, true), Action::Wait(_)), "busy: what runs is not stopped");
+    assert_eq!(act(true, false, true), Action::Do(Step::Revive), "what is down is started");
+    assert!(matches!(act(false, true, false), Action::Wait(_)), "a person wants it down");
 }
