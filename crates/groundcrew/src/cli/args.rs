@@ -17,7 +17,7 @@ pub(crate) use sub::{
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
 #[derive(Debug, Parser)]
-#[command(name = "groundcrew", version, disable_help_subcommand = true)]
+#[command(name = "groundcrew", version, disable_help_subcommand = true, after_help = crate::exit::help())]
 pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]

@@ -32,7 +32,8 @@ use clap::Parser as _;
 use crate::agent;
 use crate::config::{Overrides, Settings};
 use crate::exit::{Exit, Refusal};
-use args::{Args, Command};
+pub(crate) use args::Args;
+use args::Command;
 use print::Printer;
 
 /// Runs the command line.
