@@ -25,6 +25,7 @@ usage: cargo xtask COMMAND
   sim [ARG…]     run the simulator: --report, --seed N, --random N, --only TEXT
   soak ARG…      break a host and check the truth: --kills N or --power-cuts N, --seed S, --app A
   bench ARG…     figures beside their peers: update [--quick] [--json]
+  docs           write the generated parts of docs/reference anew
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         ["demo", args @ ..] => demo::play(args),
         ["sim", args @ ..] => steps::replace_with(simulator(args)),
         [what @ ("soak" | "bench"), args @ ..] => rig::become_rig(what, args),
+        ["docs"] => steps::run(vec![docs_step()]),
         ["tidy"] => steps::run(vec![tidy_step()]),
         ["help" | "--help" | "-h"] => {
             say(USAGE);
@@ -120,6 +122,15 @@ fn simulator(args: &[&str]) -> Command {
     let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-sim", "--"]);
     run.args(args);
     run
+}
+
+/// Each generated document has a test that it is up to date, which can also write it.
+fn docs_step() -> Step {
+    let args =
+        ["test", "--quiet", "--package", "groundcrew", "--bin", "groundcrew", "the_reference"];
+    let mut write = cargo(&args);
+    write.env("UPDATE_EXPECT", "1");
+    Step::new("reference", write)
 }
 
 fn tidy_step() -> Step {

@@ -2,7 +2,7 @@
 //! candidate waits for too long. Pure; the caller queues what is new, and a notice with the same key
 //! is told once.
 
-use crate::gate::{GateId, Verdict};
+use crate::gate::{Answer, GateId, Verdict};
 use crate::machine::{State, Waiting};
 use crate::noun::AppName;
 use crate::ports::{Notice, Severity};
@@ -63,11 +63,12 @@ fn wants_room(wait: &Waiting) -> bool {
 
 fn waits(app: &AppName, wait: &Waiting, what: &str) -> Notice {
     let release = &wait.offer.release;
-    let reason = |answer: &crate::gate::Answer| match &answer.verdict {
+    let spelled = |answer: &Answer| answer.clone().spelled(app.as_str(), &release.version);
+    let reason = |answer: Answer| match answer.verdict {
         Verdict::Pass { .. } => None,
-        Verdict::Defer { reason, .. } | Verdict::Hold { reason, .. } => Some(reason.clone()),
+        Verdict::Defer { reason, .. } | Verdict::Hold { reason, .. } => Some(reason),
     };
-    let reasons: Vec<String> = wait.answers.iter().filter_map(reason).collect();
+    let reasons: Vec<String> = wait.answers.iter().map(spelled).filter_map(reason).collect();
     let since = moment(wait.since_ms);
     Notice {
         key: format!("{app}/{what}/{}/{}", release.digest, wait.since_ms),
@@ -85,7 +86,7 @@ fn moment(ms: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gate::Answer;
+
     use crate::noun::{ConfigHash, Offer, Release, Via};
 
     const DAY_MS: i64 = 86_400_000;

@@ -29,6 +29,56 @@ pub(crate) enum Exit {
     Locked = 75,
 }
 
+/// Every code with what it means and an instance, for `--help`, the manual and the reference.
+pub(crate) const CODES: [(Exit, &str, &str); 10] = [
+    (
+        Exit::Done,
+        "done, or nothing to do",
+        "the candidate is accepted; what runs is what is offered",
+    ),
+    (
+        Exit::Failed,
+        "failed",
+        "an app does not start; `status --expect` finds another revision; an update ended unproven",
+    ),
+    (
+        Exit::Usage,
+        "usage or configuration",
+        "an unknown key, an unknown app, a version that nobody offers",
+    ),
+    (
+        Exit::Unreachable,
+        "infrastructure unreachable",
+        "the source does not answer; the agent went away",
+    ),
+    (
+        Exit::Waiting,
+        "held or deferred by a gate",
+        "a major version, the busy flag, a closed window; also a wait that was interrupted",
+    ),
+    (
+        Exit::Vacuous,
+        "nothing was asserted",
+        "`once` without apps; `snapshot verify` without snapshots",
+    ),
+    (Exit::Lost, "something was lost", "a snapshot is damaged"),
+    (Exit::RolledBack, "rolled back", "the candidate was bad; the old release runs with its data"),
+    (Exit::Stuck, "stuck", "neither release is well: a person is needed"),
+    (
+        Exit::Locked,
+        "lock held, try later",
+        "another agent or command works on the same state directory",
+    ),
+];
+
+/// The codes as `--help` prints them.
+pub(crate) fn help() -> String {
+    let line =
+        |(exit, meaning, _): &(Exit, &str, &str)| format!("  {:>2}  {meaning}", u8::from(*exit));
+    let lines: Vec<String> = CODES.iter().map(line).collect();
+    format!("Exit codes:\n{}", lines.join("\n"))
+}
+
 impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
         match exit {

@@ -8,6 +8,8 @@ mod demo;
 mod exit;
 mod install;
 mod post_mortems;
+#[cfg(test)]
+mod reference;
 mod service;
 
 /// An error and all its causes, as `a: b: c`.

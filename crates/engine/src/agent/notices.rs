@@ -77,11 +77,13 @@ fn reasons(answers: &[Answer]) -> Vec<String> {
 
 fn held(app: &AppName, wait: &Waiting) -> Notice {
     let release = &wait.offer.release;
+    let spelled = |answer: &Answer| answer.clone().spelled(app.as_str(), &release.version);
+    let answers: Vec<Answer> = wait.answers.iter().map(spelled).collect();
     Notice {
         key: format!("{app}/held/{}/{}/{}", release.digest, wait.offer.config, wait.since_ms),
         severity: Severity::Alert,
         title: format!("{app}: {} is held", release.version),
-        body: reasons(&wait.answers).join("\n"),
+        body: reasons(&answers).join("\n"),
     }
 }
 

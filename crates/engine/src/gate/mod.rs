@@ -144,6 +144,20 @@ impl Answer {
         self
     }
 
+    /// The same answer for people: the commands in it name the app and the candidate.
+    #[must_use]
+    pub fn spelled(mut self, app: &str, version: &str) -> Self {
+        match &mut self.verdict {
+            Verdict::Pass { .. } => {}
+            Verdict::Defer { reason, .. } => *reason = spelled(reason, app, version),
+            Verdict::Hold { reason, remedy, .. } => {
+                *reason = spelled(reason, app, version);
+                *remedy = spelled(remedy, app, version);
+            }
+        }
+        self
+    }
+
     /// It says go on.
     #[must_use]
     pub fn passes(&self) -> bool {
@@ -162,4 +176,21 @@ impl Answer {
     pub fn holds(&self) -> bool {
         matches!(self.verdict, Verdict::Hold { .. })
     }
+}
+
+/// Puts names for `APP` and `VERSION` into what stands between backticks and begins with our name;
+/// a word of somebody else's program is left alone.
+fn spelled(text: &str, app: &str, version: &str) -> String {
+    let word = |word: &str| match word {
+        "APP" => app.to_owned(),
+        "VERSION" => version.to_owned(),
+        other => other.to_owned(),
+    };
+    let part = |(index, part): (usize, &str)| {
+        if index % 2 == 0 || !part.starts_with("groundcrew ") {
+            return part.to_owned();
+        }
+        part.split(' ').map(word).collect::<Vec<_>>().join(" ")
+    };
+    text.split('`').enumerate().map(part).collect::<Vec<_>>().join("`")
 }

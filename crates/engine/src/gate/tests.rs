@@ -363,3 +363,20 @@ fn approving_passes_what_asks_and_nothing_that_holds() {
     });
     check(&major, &["WayBack: hold"]);
 }
+
+#[test]
+fn commands_in_an_answer_name_the_app_and_the_candidate() {
+    for (said, wanted) in [
+        ("`groundcrew start APP` ends it", "`groundcrew start tiles` ends it"),
+        (
+            "heal it, or `groundcrew approve APP VERSION`",
+            "heal it, or `groundcrew approve tiles 2.0.0`",
+        ),
+        ("the check says: APP VERSION `APP`", "the check says: APP VERSION `APP`"),
+    ] {
+        let held = Answer::hold(GateId::Version, said, said).spelled("tiles", "2.0.0");
+        assert_eq!(held, Answer::hold(GateId::Version, wanted, wanted));
+        let deferred = Answer::defer(GateId::Version, said, None).spelled("tiles", "2.0.0");
+        assert_eq!(deferred, Answer::defer(GateId::Version, wanted, None));
+    }
+}

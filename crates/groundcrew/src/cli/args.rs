@@ -17,7 +17,7 @@ pub(crate) use sub::{
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
 #[derive(Debug, Parser)]
-#[command(name = "groundcrew", version, disable_help_subcommand = true)]
+#[command(name = "groundcrew", version, disable_help_subcommand = true, after_help = crate::exit::help())]
 pub(crate) struct Args {
     /// What to do.
     #[command(subcommand)]
@@ -87,8 +87,10 @@ pub(crate) struct Ask {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct Rollback {
     /// The app.
+    #[arg(add = complete::apps())]
     pub(crate) app: String,
     /// A version, digest or revision [default: the release before].
+    #[arg(add = complete::versions())]
     pub(crate) release: Option<String>,
     /// Leave the data as it is, or as the release that is left can make it for the older one.
     #[arg(long, conflicts_with = "restore_data")]
@@ -147,8 +149,8 @@ pub(crate) enum Command {
         /// One app; all by default.
         #[arg(add = complete::apps())]
         app: Option<String>,
-        /// Fail unless this version, revision or digest runs.
-        #[arg(long, value_name = "REV", requires = "app")]
+        /// Fail unless this version, revision or digest runs; of the only app unless one is named.
+        #[arg(long, value_name = "REV")]
         expect: Option<String>,
     },
     /// List updates that are over, newest first.
@@ -198,6 +200,7 @@ pub(crate) enum Command {
     /// Run the migration of the release that runs, with the app stopped and a way back.
     Migrate {
         /// The app.
+        #[arg(add = complete::apps())]
         app: String,
         /// Undo it instead.
         #[arg(long)]
@@ -295,34 +298,4 @@ pub(crate) enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         args: Vec<OsString>,
     },
-}
-
-impl Command {
-    /// The app that it is about, if it is about one that has to be configured.
-    pub(crate) fn app(&self) -> Option<&str> {
-        match self {
-            Self::Check { app } | Self::Status { app, .. } | Self::History { app, .. } => {
-                app.as_deref()
-            }
-            Self::Unblock { app, .. } => app.as_deref(),
-            Self::Update(ask) | Self::Config { command: ConfigCommand::Apply(ask) } => {
-                Some(&ask.app)
-            }
-            Self::Pin { app, .. }
-            | Self::Unpin { app }
-            | Self::Approve { app, .. }
-            | Self::Pause { app }
-            | Self::Resume { app }
-            | Self::Start { app }
-            | Self::Stop { app }
-            | Self::Restart { app }
-            | Self::Logs { app, .. } => Some(app),
-            Self::Snapshot { command } => match command {
-                SnapshotCommand::List { app }
-                | SnapshotCommand::Verify { app, .. }
-                | SnapshotCommand::Restore { app, .. } => Some(app),
-            },
-            _ => None,
-        }
-    }
 }

@@ -10,7 +10,7 @@ use groundcrew_engine::machine::{Cause, Ending};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::args::Wait;
-use super::print;
+use super::print::{self, said};
 use super::reach::Reach;
 use crate::crew::board::View;
 use crate::exit::{Exit, Refusal};
@@ -199,22 +199,18 @@ pub(super) fn reasons(view: &View) -> String {
         match &answer.verdict {
             Verdict::Pass { .. } => {}
             Verdict::Defer { reason, until_ms } => {
-                text.push_str(&format!("\n  {reason}"));
+                text.push_str(&format!("\n  {}", said(reason, 2)));
                 if let Some(until_ms) = until_ms {
                     text.push_str(&format!("\n    may clear at {}", print::when(*until_ms)));
                 }
             }
             Verdict::Hold { reason, remedy, .. } => {
-                text.push_str(&format!("\n  {reason}\n    → {}", remedy_of(&view.app, remedy)));
+                let (reason, remedy) = (said(reason, 2), said(remedy, 6));
+                text.push_str(&format!("\n  {reason}\n    → {remedy}"));
             }
         }
     }
     text
-}
-
-/// A remedy with the app's own name.
-pub(super) fn remedy_of(app: &str, remedy: &str) -> String {
-    remedy.replace(" APP", &format!(" {app}"))
 }
 
 /// What is drawn while it goes on.

@@ -36,6 +36,9 @@ pub(super) fn run(
     let failed = |error| Refusal::failed(chain(&error));
     let (last, mut tail) = Tail::begin(&dir, n).map_err(failed)?;
     if !follow {
+        if last.is_empty() {
+            print::talk(&format!("groundcrew: {app} has said nothing yet"));
+        }
         let text = String::from_utf8_lossy(&last);
         let logs = Logs { app: app.to_owned(), lines: text.lines().map(str::to_owned).collect() };
         printer.show(&logs, || logs.lines.iter().map(|line| format!("{line}\n")).collect());

@@ -13,6 +13,7 @@ mod init;
 mod install;
 mod logs;
 pub(crate) mod man;
+mod named;
 mod plan;
 mod postmortem;
 pub(crate) mod print;
@@ -22,6 +23,7 @@ mod show;
 mod snapshot;
 mod tell;
 mod update;
+mod view;
 
 use std::process::ExitCode;
 
@@ -30,7 +32,8 @@ use clap::Parser as _;
 use crate::agent;
 use crate::config::{Overrides, Settings};
 use crate::exit::{Exit, Refusal};
-use args::{Args, Command};
+pub(crate) use args::Args;
+use args::Command;
 use print::Printer;
 
 /// Runs the command line.
@@ -58,11 +61,24 @@ pub(crate) fn main() -> ExitCode {
         command => match run(command, &args.overrides, &printer) {
             Ok(exit) => exit.into(),
             Err(refusal) => {
-                print::talk(&format!("groundcrew: {refusal}"));
+                print::talk(&format!("groundcrew: {refusal}{}", way_out(&refusal.text)));
                 refusal.code.into()
             }
         },
     }
+}
+
+/// What a person can do about what the host says, whichever command met it.
+fn way_out(text: &str) -> &'static str {
+    const WAYS: [(&str, &str); 3] = [
+        ("(os error 13)", "\n  → run it as root, or as the user whose state directory it is"),
+        (
+            "(os error 30)",
+            "\n  → the disk is mounted read-only; `dmesg` says why, `mount -o remount,rw` ends it",
+        ),
+        ("(os error 28)", "\n  → the disk is full; `df` says which, make room and try again"),
+    ];
+    WAYS.iter().find(|(said, _)| text.contains(said)).map_or("", |(_, way)| way)
 }
 
 /// What `healthcheck` ends with when it is called wrongly: 1 and 2 say something about health.
@@ -143,7 +159,9 @@ fn healthcheck(overrides: &Overrides) -> ExitCode {
     use crate::crew::socket::Line;
     let answer = settings(overrides).and_then(|settings| match Line::open(&settings.run)? {
         Some(mut line) => line.ask(Request::Ping),
-        None => Err(Refusal::failed("no agent runs")),
+        None => Err(Refusal::failed(
+            "no agent runs\n  → `groundcrew agent` is one; with systemd: systemctl start groundcrew",
+        )),
     });
     match answer {
         Ok(Reply::Pong { pid, version }) => {

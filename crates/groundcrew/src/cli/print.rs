@@ -78,6 +78,15 @@ pub(crate) fn talk(text: &str) {
     drop(writeln!(std::io::stderr().lock(), "{text}"));
 }
 
+/// What somebody else said (an app, a check, a person), on a terminal: lines after the first are
+/// indented by so many spaces, and nothing in it moves the cursor or changes colors.
+pub(crate) fn said(text: &str, indent: usize) -> String {
+    let clean =
+        |char: char| if char.is_control() && !"\n\t".contains(char) { '\u{fffd}' } else { char };
+    let text: String = text.trim_end().chars().map(clean).collect();
+    text.replace('\n', &format!("\n{:indent$}", ""))
+}
+
 /// A moment for people, in UTC, to the second.
 pub(crate) fn when(wall_ms: i64) -> String {
     jiff::Timestamp::from_second(wall_ms.div_euclid(1_000))
@@ -88,4 +97,21 @@ pub(crate) fn when(wall_ms: i64) -> String {
 pub(crate) fn short(digest: &str) -> String {
     let hex = digest.strip_prefix("sha256:").unwrap_or(digest);
     hex.chars().take(12).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_said_stays_below_its_place_and_moves_no_cursor() {
+        for (text, wanted) in [
+            ("one line", "one line"),
+            ("a\nb\n\nc\n", "a\n   b\n   \n   c"),
+            ("\u{1b}[2Jgone\r\x07", "\u{fffd}[2Jgone\u{fffd}\u{fffd}"),
+            ("tab\tstays", "tab\tstays"),
+        ] {
+            assert_eq!(said(text, 3), wanted);
+        }
+    }
 }

@@ -6,10 +6,10 @@ use groundcrew_engine::gate::{Answer, GateId, Verdict};
 use groundcrew_engine::machine::Ending;
 use serde::Serialize;
 
-use super::follow::{reasons, remedy_of};
 use super::postmortem::open_text;
-use super::print::{self, Printer};
+use super::print::{self, Printer, said};
 use super::reach::{Reach, unexpected};
+use super::view::view_text;
 use crate::config::units::{show_bytes, show_ms};
 use crate::config::{Overrides, Settings};
 use crate::crew::board::View;
@@ -34,6 +34,16 @@ pub(super) fn status(
     expect: Option<&str>,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
+    if expect.is_some() && app.is_none() && settings.apps.len() != 1 {
+        let names: Vec<&str> = settings.apps.keys().map(String::as_str).collect();
+        let text = match names.as_slice() {
+            [] => "--expect is about an app, and none is configured".to_owned(),
+            names => {
+                format!("--expect is about one app: status APP; there are: {}", names.join(", "))
+            }
+        };
+        return Err(Refusal::usage(text));
+    }
     let mut reach = Reach::open_to_read(settings.clone(), overrides)?;
     let mut apps = match app {
         Some(app) => vec![reach.view(app)?],
@@ -60,11 +70,12 @@ pub(super) fn status(
         text
     });
     let Some(wanted) = expect else { return Ok(Exit::Done) };
-    let runs = status.apps.iter().all(|view| is_expected(view, wanted));
-    if !runs {
-        print::talk(&format!("groundcrew: {} does not run {wanted}", app.unwrap_or_default()));
-    }
-    Ok(if runs { Exit::Done } else { Exit::Failed })
+    let Some(other) = status.apps.iter().find(|view| !is_expected(view, wanted)) else {
+        return Ok(Exit::Done);
+    };
+    let runs = other.running.as_ref().map_or("nothing", |running| running.version.as_str());
+    print::talk(&format!("groundcrew: {} does not run {wanted}, but {runs}", other.app));
+    Ok(Exit::Failed)
 }
 
 /// The version, the revision or its beginning, or the digest or its beginning.
@@ -81,104 +92,6 @@ fn is_expected(view: &View, wanted: &str) -> bool {
             .is_some_and(|revision| revision == wanted || begins(revision))
         || running.digest == wanted
         || begins(hex)
-}
-
-fn view_text(view: &View) -> String {
-    let mut text = String::new();
-    // Writing to a String cannot fail.
-    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
-    let runs = match &view.running {
-        Some(running) => format!("{} ({})", running.version, print::short(&running.digest)),
-        None => "nothing installed".to_owned(),
-    };
-    if view.state == "unknown" {
-        let what = match view.up {
-            Some(true) => "a process of it runs; of which release is not known",
-            Some(false) => "no process of it runs; what is installed is not known",
-            None => "what runs is not known",
-        };
-        line(format!("{}: {what}", view.app));
-        line(format!("  trouble: {}", view.trouble.as_deref().unwrap_or("no reason recorded")));
-        return text;
-    }
-    let down = view.up == Some(false) && view.wanted_up;
-    line(format!("{}: {runs}, {}{}", view.app, view.state, if down { ", down" } else { "" }));
-    if down {
-        line(format!("  it should run and does not: `groundcrew logs {}`", view.app));
-    }
-    if let Some(why) = &view.start_failed {
-        line(format!("  its latest start failed: {why}"));
-    }
-    if let Some(finding) = view.unwell.as_ref().filter(|_| !down) {
-        line(format!("  not well: {finding}"));
-    }
-    if let Some(trouble) = &view.trouble {
-        line(format!("  trouble: {trouble}"));
-    }
-    if let Some(good) = &view.last_good {
-        let since = print::when(good.since_ms);
-        let merit = format!("{:?}", good.merit).to_lowercase();
-        line(format!("  last-good: {}, {merit} since {since}", good.release.version));
-    }
-    if let Some(update) = &view.update {
-        let from = update.from.as_deref().unwrap_or("nothing");
-        line(format!("  update {}: {from} → {}", update.txn, update.to));
-        if let Some(why) = &update.why {
-            line(format!("  because: {why}"));
-        }
-    }
-    if let Some(watch) = &view.watch {
-        let (done, all) = (show_ms(watch.elapsed_ms), show_ms(watch.window_ms));
-        line(format!(
-            "  watched {done} of {all}, {} of {} rounds failed",
-            watch.failed, watch.rounds
-        ));
-    }
-    if let (Some(candidate), Some(since_ms)) = (&view.candidate, view.waits_since_ms) {
-        let since = print::when(since_ms);
-        line(format!(
-            "  candidate: {}, {} since {since}{}",
-            candidate.version,
-            view.state,
-            reasons(view).replace('\n', "\n  ")
-        ));
-    }
-    text.push_str(&standing_text(view));
-    text
-}
-
-/// What a person wants, what is known, and when the source was asked.
-fn standing_text(view: &View) -> String {
-    let mut text = String::new();
-    let mut line = |what: String| writeln!(text, "{what}").unwrap_or_default();
-    if let Some(pin) = &view.pin {
-        line(format!("  pinned to {pin}"));
-    }
-    if view.paused {
-        line("  updates are paused by hand".to_owned());
-    }
-    if !view.wanted_up && view.running.is_some() {
-        line("  stopped by hand".to_owned());
-    }
-    if view.config_changed {
-        line(format!("  its configuration changed: `groundcrew config apply {}`", view.app));
-    }
-    for bad in &view.known_bad {
-        line(format!("  known-bad: {}: {}", bad.version, bad.why));
-    }
-    if let Some(looked) = &view.last_check {
-        let when = print::when(looked.at_ms);
-        match &looked.error {
-            None => line(format!("  last looked {when}")),
-            Some(error) => {
-                let since = looked.answered_ms.map_or(String::new(), |answered_ms| {
-                    format!(" (it answered last {})", print::when(answered_ms))
-                });
-                line(format!("  last looked {when}, in vain{since}: {error}"));
-            }
-        }
-    }
-    text
 }
 
 #[derive(Serialize)]
@@ -220,7 +133,7 @@ fn past_text(past: &Past) -> String {
     };
     let from = update.from.as_deref().unwrap_or("nothing");
     let down = update.downtime_ms.map_or(String::new(), |ms| format!(", down {}", show_ms(ms)));
-    let why = update.why.as_ref().map_or(String::new(), |why| format!(": {why}"));
+    let why = update.why.as_ref().map_or(String::new(), |why| format!(": {}", said(why, 4)));
     let (when, app) = (print::when(update.closed_ms), &past.app);
     format!("{when}  {app}  {from} → {}  {ending}{down}{why}\n", update.to)
 }
@@ -281,16 +194,18 @@ pub(super) fn check_text(check: &Check) -> String {
         let gate = format!("{}{name}", gate_name(answer.gate));
         match &answer.verdict {
             Verdict::Pass { remark: None } => line(format!("  pass   {gate}")),
-            Verdict::Pass { remark: Some(remark) } => line(format!("  pass   {gate}: {remark}")),
+            Verdict::Pass { remark: Some(remark) } => {
+                line(format!("  pass   {gate}: {}", said(remark, 9)))
+            }
             Verdict::Defer { reason, until_ms } => {
-                line(format!("  defer  {gate}: {reason}"));
+                line(format!("  defer  {gate}: {}", said(reason, 9)));
                 if let Some(until_ms) = until_ms {
                     line(format!("         may clear at {}", print::when(*until_ms)));
                 }
             }
             Verdict::Hold { reason, remedy, .. } => {
-                line(format!("  hold   {gate}: {reason}"));
-                line(format!("         → {}", remedy_of(&check.app, remedy)));
+                line(format!("  hold   {gate}: {}", said(reason, 9)));
+                line(format!("         → {}", said(remedy, 11)));
             }
         }
     }

@@ -1,6 +1,6 @@
 //! `docs/reference/configuration.md` is generated from the fragments, so it cannot lag behind.
 //!
-//! `UPDATE_EXPECT=1 cargo test -p groundcrew reference` writes it anew.
+//! `cargo xtask docs` writes it anew.
 
 use std::fmt::Write as _;
 
@@ -102,5 +102,5 @@ fn the_reference_lists_every_key() {
             .unwrap();
     }
     let found = std::fs::read_to_string(PATH).unwrap_or_default();
-    assert!(found == wanted, "run UPDATE_EXPECT=1 cargo test -p groundcrew reference");
+    assert!(found == wanted, "configuration.md is out of date: run cargo xtask docs");
 }

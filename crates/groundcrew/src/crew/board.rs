@@ -198,7 +198,10 @@ impl View {
         });
         let (gates, since) = match &app.state {
             State::Held(wait) | State::Deferred(wait) => {
-                (wait.answers.clone(), Some(wait.since_ms))
+                let version = &wait.offer.release.version;
+                let answers = wait.answers.iter().cloned();
+                let spelled = answers.map(|answer| answer.spelled(&self.app, version));
+                (spelled.collect(), Some(wait.since_ms))
             }
             _ => (Vec::new(), None),
         };

@@ -68,7 +68,10 @@ fn record(
     event: Event,
 ) -> Result<(), Refusal> {
     if course.state.running.is_none() {
-        return Err(Refusal::usage(format!("nothing of {} is installed", policy.app)));
+        return Err(Refusal::usage(format!(
+            "nothing of {0} is installed; `groundcrew update {0}` installs it",
+            policy.app
+        )));
     }
     let mut progress = ShownProgress::new(policy.app.as_str(), board.clone());
     let mut ports = world.ports();
@@ -119,7 +122,9 @@ fn restore(
         return Err(Refusal::new(Exit::Waiting, text));
     }
     let Some(running) = course.state.running.clone() else {
-        return Err(Refusal::usage(format!("nothing of {app} is installed")));
+        return Err(Refusal::usage(format!(
+            "nothing of {app} is installed; `groundcrew update {app}` installs it"
+        )));
     };
     let owner = super::copies::owner(settings, app, id)?;
     if owner.as_deref() != Some(running.release.digest.as_str()) {

@@ -95,9 +95,9 @@ pub(crate) fn verify(
         verified.push(Verified { id: copy.id, differences });
     }
     match id {
-        Some(id) if verified.is_empty() => {
-            Err(Refusal::usage(format!("{app} has no snapshot {id:?}")))
-        }
+        Some(id) if verified.is_empty() => Err(Refusal::usage(format!(
+            "{app} has no snapshot {id:?}; `groundcrew snapshot list {app}` names them"
+        ))),
         _ => Ok(verified),
     }
 }
@@ -109,7 +109,11 @@ pub(crate) fn verify(
 /// There is none of this name.
 pub(crate) fn owner(settings: &Settings, app: &str, id: &str) -> Result<Option<String>, Refusal> {
     let copy = list(settings, app)?.into_iter().find(|copy| copy.id == id);
-    let copy = copy.ok_or_else(|| Refusal::usage(format!("{app} has no snapshot {id:?}")))?;
+    let copy = copy.ok_or_else(|| {
+        Refusal::usage(format!(
+            "{app} has no snapshot {id:?}; `groundcrew snapshot list {app}` names them"
+        ))
+    })?;
     Ok(copy.digest)
 }
 

@@ -24,6 +24,7 @@ mod lock;
 mod looking;
 mod neighbors;
 mod notices;
+mod offers;
 pub(crate) mod order;
 mod orders;
 mod record;
@@ -322,7 +323,10 @@ impl Crew {
             Request::Update { app, apply_config, by_person } => {
                 self.order(&app, Order::Update { apply_config, by_person })
             }
-            Request::Pin { app, to } => tell(app, Event::Pinned { to }),
+            Request::Pin { app, to } => {
+                offers::check(&self.settings(), &app, &to)?;
+                tell(app, Event::Pinned { to })
+            }
             Request::Unpin { app } => tell(app, Event::Unpinned),
             Request::Approve { app, version, by } => {
                 self.order(&app, Order::Approve { version, by })

@@ -71,6 +71,7 @@ fn check(app: &str, agent: &mut Agent<'_, '_>, apply_config: bool) -> Result<Don
         .map_err(|error| Refusal::new(Exit::Unreachable, format!("{app}: {}", error.text)))?;
     let state = agent.app();
     let offer = checked.offer.as_ref();
+    let version = offer.map_or("", |offer| offer.release.version.as_str());
     let room = checked.room.into_iter().flat_map(|room| room.places).map(|place| Place {
         path: place.path,
         free_bytes: place.free_bytes,
@@ -84,7 +85,7 @@ fn check(app: &str, agent: &mut Agent<'_, '_>, apply_config: bool) -> Result<Don
         fetched: checked.fetched,
         migrates: offer.is_some_and(|offer| offer.release.migration.is_some()),
         open: state.state.update().map(|_| state.state.name().to_owned()),
-        gates: checked.answers,
+        gates: checked.answers.into_iter().map(|answer| answer.spelled(app, version)).collect(),
         room: room.collect(),
     })))
 }

@@ -180,7 +180,8 @@ fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, Str
     Ok(ProcessRuntime::new(&settings.state, &app.policy.app, exe))
 }
 
-fn source(settings: &Settings, app: &AppSettings) -> DirectorySource {
+/// Where the releases of an app come from.
+pub(crate) fn source(settings: &Settings, app: &AppSettings) -> DirectorySource {
     DirectorySource::new(directory::Settings {
         root: app.source.path.clone(),
         app: app.policy.app.to_string(),

@@ -66,8 +66,12 @@ impl Teller {
         self.well
     }
 
-    pub(super) fn kept(&self, place: &Path) {
-        let place = place.display();
+    pub(super) fn kept(&mut self, place: &Path) {
+        let place = place.display().to_string();
+        if self.json {
+            self.step("kept", "everything is left there", &place, true);
+            return;
+        }
         self.talk(&format!(
             "\nEverything is left in {place}. To play with it:\n  \
              export GROUNDCREW_CONFIG={place}/groundcrew.toml\n  groundcrew agent &\n  \

@@ -132,3 +132,25 @@ fn people_are_told_what_was_updated_and_what_is_held() {
     bench.until("it is said to be held", || said().contains("ledger: 2.0.0 is held"));
     assert!(said().contains("groundcrew approve ledger 2.0.0"), "{}", said());
 }
+
+/// A pass that is ending holds the lock for a moment longer; that is no reason not to begin.
+#[test]
+fn an_agent_waits_a_while_for_a_lock_that_nobody_answers_for() {
+    let bench = Bench::new();
+    bench.run(&["once"]).ends(5);
+    let lock = std::fs::File::open(bench.path("state/agent.lock")).unwrap();
+    rustix::fs::flock(&lock, rustix::fs::FlockOperation::NonBlockingLockExclusive).unwrap();
+    let mut agent = bench.spawn(&["agent"]);
+    let status = format!("/proc/{}/status", agent.id());
+    // Each pause between two tries gives the processor away once.
+    bench.until("it has tried several times", || {
+        let status = std::fs::read_to_string(&status).unwrap();
+        let switches =
+            status.lines().find_map(|line| line.strip_prefix("voluntary_ctxt_switches:"));
+        switches.unwrap().trim().parse::<u32>().unwrap() >= 8
+    });
+    drop(lock);
+    bench.until("it answers", || bench.run(&["healthcheck"]).code == 0);
+    rustix::process::kill_process(rustix::process::Pid::from_child(&agent), Signal::TERM).unwrap();
+    assert!(agent.wait().unwrap().success());
+}

@@ -24,5 +24,7 @@ mod postmortem;
 mod rest;
 mod rollback;
 mod shell;
+mod signals;
 mod systemd;
 mod update;
+mod wrong;

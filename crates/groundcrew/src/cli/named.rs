@@ -1,0 +1,35 @@
+//! Which app a command is about, so that a wrong name is told before anything is asked.
+
+use super::args::{Command, ConfigCommand, SnapshotCommand};
+
+impl Command {
+    /// The app that it is about, if it is about one that has to be configured.
+    pub(crate) fn app(&self) -> Option<&str> {
+        match self {
+            Self::Check { app } | Self::Status { app, .. } | Self::History { app, .. } => {
+                app.as_deref()
+            }
+            Self::Unblock { app, .. } => app.as_deref(),
+            Self::Update(ask) | Self::Config { command: ConfigCommand::Apply(ask) } => {
+                Some(&ask.app)
+            }
+            Self::Pin { app, .. }
+            | Self::Unpin { app }
+            | Self::Approve { app, .. }
+            | Self::Pause { app }
+            | Self::Resume { app }
+            | Self::Start { app }
+            | Self::Stop { app }
+            | Self::Restart { app }
+            | Self::Migrate { app, .. }
+            | Self::Logs { app, .. } => Some(app),
+            Self::Rollback(back) => Some(&back.app),
+            Self::Snapshot { command } => match command {
+                SnapshotCommand::List { app }
+                | SnapshotCommand::Verify { app, .. }
+                | SnapshotCommand::Restore { app, .. } => Some(app),
+            },
+            _ => None,
+        }
+    }
+}
