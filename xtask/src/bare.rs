@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 11] = [
+const NEEDED: [(&str, &[&str], &str); 12] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -31,6 +31,7 @@ const NEEDED: [(&str, &[&str], &str); 11] = [
     ("mkfs.xfs", &["xfsprogs"], "file systems for power cuts"),
     ("mount", &["mount"], "mounts what is to be cut or filled"),
     ("strace", &["strace"], "makes syncs fail"),
+    ("faketime", &["faketime", "libfaketime"], "a clock in 1970"),
     ("unshare", &["util-linux"], "namespaces, so that nothing stays mounted"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
 ];

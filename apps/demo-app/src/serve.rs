@@ -35,12 +35,12 @@ const LAST_ANSWERS_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {doing}")]
 pub struct ServeError {
-    doing: &'static str,
+    doing: String,
     source: io::Error,
 }
 
 fn cannot(doing: &'static str) -> impl FnOnce(io::Error) -> ServeError {
-    move |source| ServeError { doing, source }
+    move |source| ServeError { doing: doing.to_owned(), source }
 }
 
 struct Shared {
@@ -77,7 +77,10 @@ async fn run(port: u16, shared: Arc<Shared>) -> Result<(), ServeError> {
         });
     }
     let address = (Ipv4Addr::LOCALHOST, port);
-    let listener = TcpListener::bind(address).await.map_err(cannot("open the port"))?;
+    let listener = TcpListener::bind(address).await.map_err(|source| ServeError {
+        doing: format!("open the port 127.0.0.1:{port}"),
+        source,
+    })?;
     let address = listener.local_addr().map_err(cannot("learn the own port"))?;
     let (stop, stopped) = oneshot::channel::<()>();
     let server = axum::serve(listener, router(Arc::clone(&shared)));

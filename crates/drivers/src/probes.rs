@@ -72,12 +72,14 @@ impl Probes for Asker {
         let started = Instant::now();
         let timeout = Duration::from_millis(probe.timeout_ms);
         let result = match &probe.kind {
-            ProbeKind::Http { url, json } => get(url, timeout).and_then(|answer| {
-                json.iter().try_for_each(|(member, value)| has(&answer, member, value))
-            }),
-            ProbeKind::Version { url } => {
-                get(url, timeout).and_then(|answer| is_version(&answer, &of.release.version))
-            }
+            ProbeKind::Http { url, json } => get(url, timeout)
+                .and_then(|answer| {
+                    json.iter().try_for_each(|(member, value)| has(&answer, member, value))
+                })
+                .map_err(|why| format!("{url}: {why}")),
+            ProbeKind::Version { url } => get(url, timeout)
+                .and_then(|answer| is_version(&answer, &of.release.version))
+                .map_err(|why| format!("{url}: {why}")),
             ProbeKind::Tcp { address } => connect(address, timeout),
             ProbeKind::Exec { command } => self.exec(command, of, timeout),
         };

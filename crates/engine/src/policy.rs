@@ -72,6 +72,8 @@ pub struct Policy {
     pub windows: Option<Windows>,
     /// Checks by commands and URLs.
     pub external: Vec<ExternalCheck>,
+    /// Some of its data lives where groundcrew cannot copy it (UPD-18).
+    pub external_data: bool,
     /// Apps that must be healthy and not being updated.
     pub after: Vec<String>,
     /// One update at a time within a group.
@@ -100,6 +102,7 @@ impl Policy {
             markers: Markers::new(DEFAULT_MARKERS),
             windows: None,
             external: Vec::new(),
+            external_data: false,
             after: Vec::new(),
             group: "default".to_owned(),
             min_age_ms: 0,

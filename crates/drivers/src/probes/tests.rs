@@ -58,10 +58,19 @@ fn installed(version: &str) -> Installed {
 }
 
 fn ask(kind: ProbeKind) -> Finding {
+    let place = match &kind {
+        ProbeKind::Http { url, .. } | ProbeKind::Version { url } => format!("{url}: "),
+        ProbeKind::Tcp { .. } | ProbeKind::Exec { .. } => String::new(),
+    };
     let probe = Probe { name: "p".into(), kind, timeout_ms: LIMIT_MS };
     let started = Instant::now();
-    let finding = Asker::new(Path::new("/nowhere"), &"app".into()).ask(&probe, &installed("1.2.0"));
+    let asker = &mut Asker::new(Path::new("/nowhere"), &"app".into());
+    let mut finding = asker.ask(&probe, &installed("1.2.0"));
     assert!(started.elapsed() < Duration::from_millis(LIMIT_MS) + SLACK);
+    if let Some(why) = &mut finding.failure {
+        // Where it was asked is said first.
+        *why = why.strip_prefix(&place).unwrap().to_owned();
+    }
     finding
 }
 

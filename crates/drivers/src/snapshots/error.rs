@@ -133,7 +133,10 @@ pub enum Error {
         expected: String,
     },
     /// Another agent has the lock.
-    #[error("{} is held by {holder}", path.display())]
+    #[error(
+        "{} is held by {holder}: another groundcrew looks after this volume; end it, or use its state \
+         directory", path.display()
+    )]
     Locked {
         /// The lock.
         path: PathBuf,

@@ -161,6 +161,7 @@ pub fn summary(before: &App, entry: &Entry) -> Option<Summary> {
         State::Unproven(unproven) => (None, Some(unproven.why.clone()), update.set_aside.clone()),
         _ => (None, None, update.set_aside.clone()),
     };
+    let stop = update.stop.as_ref().filter(|stop| stop.ran);
     Some(Summary {
         txn: plan.txn.clone(),
         from: plan.from.as_ref().map(|from| from.release.version.clone()),
@@ -173,6 +174,9 @@ pub fn summary(before: &App, entry: &Entry) -> Option<Summary> {
         closed_ms: entry.at.wall_ms,
         downtime_ms,
         set_aside,
+        clean_stop: stop.map(|stop| stop.clean),
+        stop_ms: stop.map(|stop| stop.took_ms),
+        stop_exit_code: stop.and_then(|stop| stop.exit_code),
         via: Some(plan.offer.via.clone()),
         by: plan.offer.ordered.as_ref().map(|ordered| ordered.by.clone()),
         work: Some(plan.work()),

@@ -199,8 +199,7 @@ fn data(policy: &Policy, facts: &GateFacts) -> Answer {
     if data::is_back(form, current, &offer.release) {
         return data_back(policy, current, offer);
     }
-    if policy.procedure.volumes.is_empty() && offer.release.migration.is_some() {
-        let reason = "it migrates data that no volume of the app holds: no way back for it";
+    if let Some(reason) = beyond_reach(policy, current, &offer.release) {
         return Answer::ask(GateId::Data, reason, approve_command(policy, offer));
     }
     if let (Some(from), Some(to)) = (current.data_epoch, offer.release.data_epoch)
@@ -219,6 +218,22 @@ fn data(policy: &Policy, facts: &GateFacts) -> Answer {
         }
         None => Answer::pass(GateId::Data),
     }
+}
+
+/// UPD-18: data that no volume of the app holds does not come back by itself.
+fn beyond_reach(policy: &Policy, current: &Release, new: &Release) -> Option<String> {
+    let migrates = new.migration.is_some();
+    if policy.procedure.volumes.is_empty() && migrates {
+        return Some("it migrates data that no volume of the app holds: no way back for it".into());
+    }
+    if !policy.external_data {
+        return None;
+    }
+    let moves = matches!((current.data_epoch, new.data_epoch), (Some(from), Some(to)) if from < to);
+    let what = if migrates { "migrates data" } else { "moves its data to another epoch" };
+    (migrates || moves).then(|| {
+        format!("it {what}, and some of it is external: that part has no way back but yours")
+    })
 }
 
 /// The way out of a downgrade that the data does not allow.

@@ -308,6 +308,21 @@ fn upd_18_data_that_could_not_be_read_again_holds() {
         ask.facts.offer.release.migration = Some(migration);
     });
     check(&external, &["Data: ask"]);
+    let elsewhere = question("1.0.0", "1.0.1").with(|ask| ask.policy.external_data = true);
+    check(&elsewhere, &[]);
+    let migrates = elsewhere.with(|ask| {
+        let migration = Migration { reversible: true, timeout_ms: 1 };
+        ask.facts.offer.release.migration = Some(migration);
+    });
+    check(&migrates, &["Data: ask"]);
+    let moves = question("1.0.0", "1.0.1").with(|ask| {
+        ask.policy.external_data = true;
+        ask.facts.offer.release.data_epoch = Some(2);
+        if let Some(current) = &mut ask.facts.current {
+            current.data_epoch = Some(1);
+        }
+    });
+    check(&moves, &["Data: ask"]);
 }
 
 /// UPD-5: what the running release could not read again is a person's decision.

@@ -60,6 +60,15 @@ pub struct Summary {
     pub downtime_ms: Option<u64>,
     /// Where the data lies that was set aside.
     pub set_aside: Option<String>,
+    /// Whether what ran before ended by itself within its grace (UPD-3); absent where nothing ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clean_stop: Option<bool>,
+    /// How long that stop took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_ms: Option<u64>,
+    /// With what exit code it ended, where it ended by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_exit_code: Option<i32>,
     /// Why it was a candidate; rows of before do not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub via: Option<Via>,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use groundcrew_engine::plan::OnDegraded;
+
 use super::settings::{Check, Settings};
 use super::units::show_ms;
 
@@ -9,6 +11,7 @@ use super::units::show_ms;
 pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
     for name in settings.apps.keys() {
         watch_is_long_enough(check, settings, name);
+        all_data_or_none(check, settings, name);
         dependencies_exist(check, settings, name);
         targets_exist(check, settings, name);
     }
@@ -32,6 +35,17 @@ fn watch_is_long_enough(check: &mut Check<'_>, settings: &Settings, name: &str) 
         );
         let help = format!("make the window at least {}", show_ms(least_ms));
         check.wrong(&["apps", name, "watch", "window"], text, help);
+    }
+}
+
+/// UPD-18: a part of the data that comes back under a part that does not is a mixture.
+fn all_data_or_none(check: &mut Check<'_>, settings: &Settings, name: &str) {
+    let Some(app) = settings.apps.get(name) else { return };
+    let on_degraded = app.policy.procedure.watch.on_degraded;
+    if app.policy.external_data && on_degraded == OnDegraded::VersionAndData {
+        let text = "would bring back only the part of the data that lies in volumes";
+        let help = "use \"alert\" or \"version\" where `external_data` is true";
+        check.wrong(&["apps", name, "watch", "on_degraded"], text, help);
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn settings(
         markers: app.gates.markers.as_ref().map_or_else(Markers::default, |own| Markers::new(own)),
         windows: windows(check, name, &app.window),
         external: external(check, name, app.gates.external.as_deref().unwrap_or_default()),
+        external_data: app.external_data.unwrap_or(false),
         after: app.after.clone().unwrap_or_default(),
         group: app.group.clone().unwrap_or_else(|| "host".to_owned()),
         min_age_ms: check.duration(

@@ -172,6 +172,9 @@ pub(crate) struct App {
     pub(crate) health: Health,
     /// Its data directories, by name.
     pub(crate) volumes: BTreeMap<String, Volume>,
+    /// Some of its data lives where no volume holds it, for instance in a database elsewhere:
+    /// releases that change it wait for a person, because it does not come back by itself.
+    pub(crate) external_data: Option<bool>,
     /// Commands that keep users out while a release is proven.
     pub(crate) traffic: Traffic,
     /// What is asked before it is touched.

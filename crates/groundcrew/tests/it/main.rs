@@ -10,6 +10,7 @@
 )]
 
 mod agent;
+mod bad;
 mod bench;
 mod bundle;
 mod by_hand;

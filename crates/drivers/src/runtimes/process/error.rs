@@ -59,7 +59,7 @@ pub(super) enum Error {
     StillEnding { dir: PathBuf, waited_ms: u128 },
     #[error("the keeper of the run in {} was killed", dir.display())]
     Vanished { dir: PathBuf },
-    #[error("it ended at once: {how}{}", quoted(said))]
+    #[error("it ended at once: {how}{}{}", foreground(how), quoted(said))]
     EndedAtOnce { how: String, blame: Blame, said: String },
     #[error("{name} failed: {how}{}", quoted(said))]
     Failed { name: String, how: String, blame: Blame, said: String },
@@ -90,6 +90,11 @@ pub(super) enum Error {
 
 fn shown(digest: Option<&Digest>) -> &str {
     digest.map_or("nothing", Digest::as_str)
+}
+
+/// A program that ends well at once has most likely put itself into the background.
+fn foreground(how: &str) -> &'static str {
+    if how == "exit code 0" { "; an app has to stay in the foreground" } else { "" }
 }
 
 fn quoted(said: &str) -> String {
