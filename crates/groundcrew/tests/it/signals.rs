@@ -72,7 +72,7 @@ fn ctrl_c_without_an_agent_brings_the_app_up_first_and_a_second_one_does_not_wai
 
     std::fs::remove_file(bench.path("stopping")).unwrap();
     bench.write("hold", "");
-    bench.publish("1.1.2");
+    bench.publish("1.1.1");
     let mut second = bench.spawn(&["update", "ledger"]);
     bench.until("it is being stopped", || bench.path("stopping").exists());
     signal(&second, Signal::INT);
