@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 12] = [
+const NEEDED: [(&str, &[&str], &str); 14] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -33,6 +33,8 @@ const NEEDED: [(&str, &[&str], &str); 12] = [
     ("strace", &["strace"], "makes syncs fail"),
     ("faketime", &["faketime", "libfaketime"], "a clock in 1970"),
     ("unshare", &["util-linux"], "namespaces, so that nothing stays mounted"),
+    ("zstd", &["zstd"], "packs bundles as people do"),
+    ("pgrep", &["procps"], "looks for processes that were left"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
 ];
 
@@ -127,7 +129,7 @@ mod tests {
     fn a_missing_program_is_brought_by_its_packages() {
         assert_eq!(missing_packages(|_| true), Vec::<&str>::new());
         assert_eq!(missing_packages(|program| program != "cc"), ["gcc", "libc6-dev"]);
-        assert_eq!(missing_packages(|_| false).len(), NEEDED.len() + 2);
+        assert_eq!(missing_packages(|_| false).len(), NEEDED.len() + 3);
     }
 
     #[test]
