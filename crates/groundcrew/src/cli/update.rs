@@ -94,47 +94,63 @@ fn one(
     by_person: bool,
     wait: Wait,
 ) -> Result<Outcome, Refusal> {
-    let before = reach.view(app)?;
-    let request = Request::Update { app: app.to_owned(), apply_config, by_person };
-    let pass = match reach.ask(request)? {
-        Reply::Asked { pass, .. } => pass,
-        other => return Err(unexpected(&other)),
-    };
+    let (before, pass) = begin(reach, app, apply_config, by_person)?;
     follow(reach, &before, pass, wait)
 }
 
-/// `once`: every app after those that it depends on. The worst outcome is the command's.
+/// Asks for a look; what was before, and the number that it is over at.
+fn begin(
+    reach: &mut Reach,
+    app: &str,
+    apply_config: bool,
+    by_person: bool,
+) -> Result<(View, u64), Refusal> {
+    let before = reach.view(app)?;
+    let request = Request::Update { app: app.to_owned(), apply_config, by_person };
+    match reach.ask(request)? {
+        Reply::Asked { pass, .. } => Ok((before, pass)),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// `once`: every app after those that it depends on, those that may go at once together, so that
+/// one that hangs delays only its own group. The worst outcome is the command's.
 pub(super) fn once(
     settings: Settings,
     overrides: &Overrides,
     wait: Wait,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let names: Vec<String> = settings.in_order();
+    let batches = settings.batches();
     let mut reach = Reach::open(settings, overrides)?;
     let mut outcomes = Vec::new();
     let mut worst = Exit::Done;
-    for name in &names {
-        match one(&mut reach, name, false, false, wait) {
-            Ok(outcome) => {
-                if !printer.is_json() {
-                    print::data(&format!("{}\n", outcome.text));
+    'batches: for batch in &batches {
+        let begun: Vec<_> =
+            batch.iter().map(|name| (name, begin(&mut reach, name, false, false))).collect();
+        for (name, begun) in begun {
+            let ended = begun.and_then(|(before, pass)| follow(&mut reach, &before, pass, wait));
+            match ended {
+                Ok(outcome) => {
+                    if !printer.is_json() {
+                        print::data(&format!("{}\n", outcome.text));
+                    }
+                    worst = worse(worst, outcome.exit);
+                    let detached = outcome.name == "detached";
+                    outcomes.push(outcome);
+                    if detached {
+                        break 'batches;
+                    }
                 }
-                worst = worse(worst, outcome.exit);
-                let detached = outcome.name == "detached";
-                outcomes.push(outcome);
-                if detached {
-                    break;
+                // One app's trouble never stops the others.
+                Err(refusal) => {
+                    print::talk(&format!("groundcrew: {name}: {refusal}"));
+                    worst = worse(worst, refusal.code);
                 }
-            }
-            // One app's trouble never stops the others.
-            Err(refusal) => {
-                print::talk(&format!("groundcrew: {name}: {refusal}"));
-                worst = worse(worst, refusal.code);
             }
         }
     }
-    if names.is_empty() {
+    if batches.is_empty() {
         print::talk("groundcrew: no apps are configured");
         worst = Exit::Vacuous;
     }

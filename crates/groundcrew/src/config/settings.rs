@@ -79,6 +79,38 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// All apps in batches: each app after those that it depends on, and within a batch no two of
+    /// one exclusion group, so that a batch may be updated at once.
+    pub(crate) fn batches(&self) -> Vec<Vec<String>> {
+        let mut left = self.in_order();
+        let mut done: Vec<String> = Vec::new();
+        let mut batches = Vec::new();
+        while !left.is_empty() {
+            let mut groups: Vec<&str> = Vec::new();
+            let (batch, later): (Vec<String>, Vec<String>) = left.into_iter().partition(|name| {
+                let Some(app) = self.apps.get(name) else { return true };
+                let policy = &app.policy;
+                let goes = policy.after.iter().all(|other| done.contains(other))
+                    && !groups.contains(&policy.group.as_str());
+                if goes {
+                    groups.push(&policy.group);
+                }
+                goes
+            });
+            done.extend(batch.iter().cloned());
+            // The configuration has no cycle, so every batch has an app.
+            if batch.is_empty() {
+                batches.push(later);
+                break;
+            }
+            batches.push(batch);
+            left = later;
+        }
+        batches
+    }
+}
+
 /// The busy flag.
 #[derive(Clone, Debug)]
 pub(crate) struct BusyFlag {

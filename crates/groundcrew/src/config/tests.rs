@@ -257,3 +257,19 @@ fn no_value_of_an_environment_is_shown() {
     }
     assert!(!serde_json::to_string(&shown).unwrap().contains("hunter2"), "{shown:?}");
 }
+
+#[test]
+fn upd_14_apps_of_different_groups_go_together_and_dependents_later() {
+    let one = |name: &str, extra: &str| format!("[apps.{name}]\n{APP}{extra}\n");
+    let text = [
+        "schema = 1\n".to_owned(),
+        one("a", "group = \"left\""),
+        one("b", "group = \"left\""),
+        one("c", "group = \"right\""),
+        one("d", "group = \"own\"\nafter = [\"b\"]"),
+    ];
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "main.toml", &text.concat());
+    let batches = load_in(dir.path()).unwrap().batches();
+    assert_eq!(batches, [vec!["a", "c"], vec!["b"], vec!["d"]]);
+}
