@@ -192,6 +192,8 @@ struct Target<'a> {
     copy: Option<&'a SnapshotId>,
     /// Releases that ran since, the newest first.
     since: Vec<&'a Release>,
+    /// The migration of what runs was undone by hand already.
+    undone: bool,
 }
 
 fn take_back(
@@ -226,7 +228,10 @@ fn take_back(
         let instead = Some("--keep-data leaves it as it is".to_owned());
         return Ok(Choice { way: Way::TakeBack(DataChoice::Restore), from, to, data, instead });
     }
-    if let Some(why) = plan.one_way.clone().filter(|_| !ask.approved && !plan.can_undo()) {
+    // An older copy in place of the data never stays under a release that did not own it.
+    let others = matches!(plan.work(), DataWork::Restore(_));
+    let asks = !ask.approved && !plan.can_undo() || others;
+    if let Some(why) = plan.one_way.clone().filter(|_| asks) {
         return Err(Refused::OneWay { why });
     }
     let data = match (copy, plan.can_undo()) {
@@ -263,10 +268,11 @@ fn target<'a>(
             .find(|bad| bad.digest == from.release.digest && bad.config == from.config);
         let meant = match ask.release {
             Some(wanted) => is_called(&from.release, wanted),
-            None => known.is_none() || ask.approved,
+            None => known.is_none(),
         };
         if meant && (known.is_none() || ask.approved) {
-            return Ok(Target { to: from, copy: row.snapshot.as_ref(), since });
+            let undone = app.undone.as_ref() == Some(&running.release.digest);
+            return Ok(Target { to: from, copy: row.snapshot.as_ref(), since, undone });
         }
         if meant {
             bad = bad.or(known);
@@ -339,7 +345,16 @@ fn keep(
         [running, before @ ..] => (running, before),
         [] => return Ok((DataWork::Nothing, "stays as it is".to_owned())),
     };
-    let undo = running.migration.as_ref().is_some_and(|migration| migration.reversible);
+    if running.digest == to.digest {
+        return Ok((DataWork::Nothing, "stays as it is".to_owned()));
+    }
+    if !data::is_back(form, running, to) {
+        let work = data::passage(form, Some(running), to).work;
+        let data = if work == DataWork::Up { "is migrated again" } else { "stays as it is" };
+        return Ok((work, data.to_owned()));
+    }
+    let undo =
+        !target.undone && running.migration.as_ref().is_some_and(|migration| migration.reversible);
     let mut hurdles =
         before.iter().filter(|release| release.digest != to.digest).filter_map(|release| {
             match &release.migration {

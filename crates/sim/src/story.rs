@@ -297,6 +297,8 @@ fn full_journal(offer: &Offer) -> Vec<Story> {
         "migrated",
         "started",
         "proved",
+        "opened",
+        "evidence-kept",
         "disproved",
         "rb-stopped",
         "rb-built",

@@ -4,7 +4,9 @@
 //! that systemd may empty. A run must survive that, so its keeper is started by
 //! `systemd-run --scope`, which asks systemd for a scope, moves itself there and then becomes the
 //! keeper: the same process, with the descriptors that the client gave it. When the host goes down,
-//! systemd stops the scope after the agent and before networks and file systems go.
+//! systemd stops the scope before networks and file systems go. It has no order against the agent:
+//! systemd would let a start wait for a stop of the agent, and an agent that is stopped in the middle
+//! of an update has to start its app first.
 //!
 //! Where systemd refuses (it is shutting down, it is in trouble), the run is started without a scope:
 //! an app that is up in the wrong group is better than one that is down.
@@ -51,7 +53,6 @@ fn words(spec: &KeepSpec) -> Vec<String> {
     words.push("--property=Delegate=yes".to_owned());
     words.push(format!("--property=TimeoutStopSec={stop_secs}"));
     words.extend(AFTER.map(|unit| format!("--property=After={unit}")));
-    words.push("--property=Before=groundcrew.service".to_owned());
     words.push("--".to_owned());
     words
 }

@@ -25,7 +25,7 @@ use crate::keep::keep_set;
 use crate::machine::{Action, App, Entry, Event, State, Step, Takeover, Update};
 use crate::notes::NoteFile;
 use crate::noun::{Digest, Offer, TxnId};
-use crate::plan::{Installed, Plan};
+use crate::plan::{DataWork, Installed, Plan};
 use crate::policy::Policy;
 use crate::ports::{Append, Ports, Progress, Woken};
 
@@ -265,6 +265,14 @@ impl<'a, 'w> Agent<'a, 'w> {
         let before = from.as_ref().map(|from| &from.release);
         let Passage { work, one_way } = passage(self.policy.version_form, before, &offer.release);
         let ordered = offer.ordered.as_ref();
+        let work = ordered.map_or(work, |ordered| ordered.work.clone());
+        let one_way = match (&work, before) {
+            (DataWork::Down | DataWork::Restore(_), Some(before)) => {
+                let to = &offer.release.version;
+                Some(format!("the data was made {to}'s, {} did not own it", before.version))
+            }
+            _ => one_way,
+        };
         let to = ordered.map_or_else(
             || Installed {
                 release: offer.release.clone(),
@@ -277,7 +285,7 @@ impl<'a, 'w> Agent<'a, 'w> {
             txn: TxnId::at(now),
             from,
             to,
-            work: Some(ordered.map_or(work, |ordered| ordered.work.clone())),
+            work: Some(work),
             one_way,
             offer: Offer { config: self.policy.config.clone(), ..offer },
             answers,

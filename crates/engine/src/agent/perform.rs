@@ -235,6 +235,11 @@ fn watch(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
             tick: WatchTick { finding, down: true, by_itself },
         });
     }
+    if seen.running.as_ref() != Some(&plan.to.release.digest) {
+        let finding = Some("another release runs in its place".to_owned());
+        let tick = WatchTick { finding, down: false, by_itself: false };
+        return Outcome::Event(Event::Watched { tick });
+    }
     let failure = plan.probes().iter().find_map(|probe| {
         let finding = stage.ports.probes.ask(probe, &plan.to);
         finding.failure.map(|why| format!("{}: {why}", finding.probe))

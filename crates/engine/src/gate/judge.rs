@@ -19,7 +19,7 @@ use crate::window::WindowState;
 #[must_use]
 pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec<Answer> {
     if facts.offer.ordered.is_some() {
-        return ordered(facts);
+        return ordered(app, facts);
     }
     let approved = app.approved.contains(&facts.offer.release.digest);
     let mut answers = match round {
@@ -39,6 +39,7 @@ pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec
         }
         Round::Volatile => {
             let mut answers = volatile(policy, facts);
+            answers.extend(stopped_by_hand(app));
             answers.extend(room(facts));
             answers
         }
@@ -50,12 +51,20 @@ pub fn judge(round: Round, app: &App, policy: &Policy, facts: &GateFacts) -> Vec
 }
 
 /// UPD-25: of what a person orders only busy, other work, room and the way back are asked.
-fn ordered(facts: &GateFacts) -> Vec<Answer> {
+fn ordered(app: &App, facts: &GateFacts) -> Vec<Answer> {
     let mut answers: Vec<Answer> = facts.busy.as_ref().map(busy).into_iter().collect();
+    answers.extend(stopped_by_hand(app));
     answers.push(other_work(facts));
     answers.extend(room(facts));
     answers.extend(way_back(facts));
     answers
+}
+
+/// Nobody starts what a person stopped.
+fn stopped_by_hand(app: &App) -> Option<Answer> {
+    let reason = "the app is stopped by hand; `groundcrew start APP` ends it";
+    let stopped = !app.wanted_up && app.running.is_some();
+    stopped.then(|| Answer::defer(GateId::Mode, reason, None))
 }
 
 /// A person said yes: what asked for a person passes, what needs something else does not.
@@ -105,9 +114,8 @@ fn mode(app: &App, policy: &Policy, offer: &Offer) -> Answer {
         let reason = "updates are paused by hand; `groundcrew resume APP` ends it";
         return Answer::defer(GateId::Mode, reason, None);
     }
-    if !app.wanted_up && app.running.is_some() {
-        let reason = "the app is stopped by hand; `groundcrew start APP` ends it";
-        return Answer::defer(GateId::Mode, reason, None);
+    if let Some(answer) = stopped_by_hand(app) {
+        return answer;
     }
     match policy.mode {
         Mode::Auto => Answer::pass(GateId::Mode),
@@ -248,6 +256,13 @@ fn data_back(policy: &Policy, current: &Release, offer: &Offer) -> Answer {
     }
     let work = data::passage(form, Some(current), older).work;
     match (data::one_way(form, older, current), work) {
+        (None, DataWork::Down) if policy.external_data || policy.procedure.volumes.is_empty() => {
+            let reason = format!(
+                "{} undoes its migration, on data that does not come back by itself",
+                current.version
+            );
+            Answer::ask(GateId::Data, reason, approve_command(policy, offer))
+        }
         (None, DataWork::Down) => {
             Answer::remark(GateId::Data, format!("{} undoes its migration", current.version))
         }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::gate::{Answer, GateId, Verdict};
 use crate::noun::{ConfigHash, Digest, Fault, FaultKind, Now, Offer, Release, TxnId, Via};
-use crate::plan::Installed;
+use crate::plan::{DataWork, Installed};
 
 /// Releases remembered as proven on this host; the oldest is forgotten first.
 const PROVEN_MAX: usize = 50;
@@ -53,6 +53,9 @@ pub struct App {
     /// The latest restore by hand; what it replaced is kept.
     #[serde(default)]
     pub last_restored: Option<TxnId>,
+    /// The release that runs, if a person had its migration undone under it.
+    #[serde(default)]
+    pub undone: Option<Digest>,
     /// A person stopped all updates.
     pub paused: bool,
     /// The app should run.
@@ -83,6 +86,7 @@ impl Default for App {
             pin: None,
             last_failed: None,
             last_restored: None,
+            undone: None,
             paused: false,
             wanted_up: true,
             retries: None,
@@ -142,7 +146,10 @@ impl App {
             Event::Unpaused => self.paused = false,
             Event::Wanted { up } => self.want(*up),
             Event::RestoredByHand { txn, .. } => self.last_restored = Some(txn.clone()),
-            Event::Revived { .. } => self.revivals = self.revivals.saturating_add(1),
+            Event::Revived { .. } => {
+                self.revivals = self.revivals.saturating_add(1);
+                self.intent = None;
+            }
             Event::Adopted { installed } => {
                 if self.state != State::Idle || self.running.is_some() {
                     return Err(unexpected(&self.state, event));
@@ -280,6 +287,8 @@ impl App {
     /// the data that was replaced is kept.
     fn leave(&mut self, update: &Update, at: &Now) {
         let plan = &update.plan;
+        let undoes = plan.offer.via == Via::Migration && plan.work() == DataWork::Down;
+        self.undone = undoes.then(|| plan.to.release.digest.clone());
         let Some(ordered) = plan.offer.ordered.as_ref() else { return };
         if update.set_aside.is_some() {
             self.last_restored = Some(plan.data_txn());

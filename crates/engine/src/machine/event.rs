@@ -79,7 +79,7 @@ impl Step {
     #[must_use]
     pub fn has_intent(self) -> bool {
         !matches!(self, Self::Precopy | Self::Prove | Self::Watch | Self::KeepEvidence)
-            && !matches!(self, Self::RbProve | Self::Revive | Self::Restart)
+            && !matches!(self, Self::RbProve | Self::Revive)
     }
 }
 

@@ -7,7 +7,7 @@
 // A new state must be decided on here, not fall into a wildcard.
 #![warn(clippy::wildcard_enum_match_arm)]
 
-use super::state::{Draining, Secured, State};
+use super::state::{Draining, Secured, State, Watching};
 use super::way_back::{Back, Cause};
 use super::{RESUMES_MAX, Step, Takeover, back, forward};
 
@@ -85,7 +85,8 @@ fn unrecorded(state: &State, found: &Takeover) -> Option<State> {
 }
 
 fn went_back(state: &State) -> Option<Back> {
-    if let State::Applying(secured)
+    if let State::Watching(Watching { secured, .. })
+    | State::Applying(secured)
     | State::Migrating(secured)
     | State::Starting(secured)
     | State::Probing(secured)

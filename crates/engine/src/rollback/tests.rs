@@ -163,3 +163,37 @@ fn upd_25_an_open_update_is_taken_back_with_its_data_unless_it_is_to_stay() {
     let another = way(None, DataWish::Restore(Some("x".into())), false);
     assert!(matches!(another, Err(Refused::NoCopy { .. })), "{another:?}");
 }
+
+#[test]
+fn upd_25_the_same_release_with_an_older_configuration_has_its_data_left_alone() {
+    let mut older = installed("1.1.0", Some(true));
+    older.config = ConfigHash::from("older");
+    let app = history(&[older, installed("1.1.0", Some(true))]);
+    let choice = choose(&app, &policy(), &ask(None, DataWish::Usual, false), 0).unwrap();
+    let Way::Order(offer) = choice.way else { panic!("an order") };
+    assert_eq!(offer.ordered.unwrap().work, DataWork::Nothing);
+}
+
+#[test]
+fn upd_25_a_newer_release_is_migrated_up_to_and_nothing_is_undone_twice() {
+    let reversible = |version| installed(version, Some(true));
+    let newer = history(&[reversible("1.1.0"), reversible("1.0.0")]);
+    let up = chosen(&newer, &ask(Some("1.1.0"), DataWish::Usual, true));
+    assert_eq!(up, Ok(("1.1.0".to_owned(), DataWork::Up)));
+    let mut undone = history(&[installed("1.0.0", None), reversible("1.1.0")]);
+    undone.undone = Some("sha256:1.1.0".into());
+    let way = chosen(&undone, &ask(None, DataWish::Usual, false));
+    assert_eq!(way, Ok(("1.0.0".to_owned(), DataWork::Nothing)));
+}
+
+#[test]
+fn upd_25_an_older_copy_never_stays_under_the_newer_release() {
+    let mut app = watching(None);
+    if let State::Watching(watching) = &mut app.state {
+        let plan = &mut watching.secured.update.plan;
+        plan.work = Some(DataWork::Restore("old".into()));
+        plan.one_way = Some("it did not own it".to_owned());
+    }
+    let kept = choose(&app, &policy(), &ask(None, DataWish::Keep, true), 0);
+    assert!(matches!(kept, Err(Refused::OneWay { .. })), "{kept:?}");
+}

@@ -50,7 +50,6 @@ pub(super) fn run(
         by: who(),
     };
     let mut reach = Reach::open(settings, overrides)?;
-    let before = reach.view(app)?;
     let way = match reach.ask(Request::Rollback { app: app.clone(), back })? {
         Reply::GoesBack { way } => way,
         other => return Err(unexpected(&other)),
@@ -60,6 +59,8 @@ pub(super) fn run(
         let text = format!("{app}: nothing was done");
         return Ok(show(printer, app, &way, Exit::Done, "said", &text));
     };
+    // After it is recorded: an update that closes meanwhile is not taken for this one.
+    let before = reach.view(app)?;
     let outcome = follow(&mut reach, &before, pass, ask.wait)?;
     let (exit, name, text) = came_of(app, &way, &outcome);
     Ok(show(printer, app, &way, exit, name, &text))
@@ -117,7 +118,6 @@ pub(super) fn migrate(
 ) -> Result<Exit, Refusal> {
     let asks = settings.profile == Profile::Workstation && !yes;
     let mut reach = Reach::open(settings, overrides)?;
-    let before = reach.view(app)?;
     if asks && !agreed(app, down)? {
         return Err(Refusal::new(Exit::Waiting, format!("{app}: not migrated; nobody said yes")));
     }
@@ -134,6 +134,7 @@ pub(super) fn migrate(
         }
         other => return Err(unexpected(&other)),
     };
+    let before = reach.view(app)?;
     let outcome = follow(&mut reach, &before, pass, Wait::Accepted)?;
     let (exit, name, text) = match outcome.name {
         "accepted" | "proven" => {

@@ -37,6 +37,12 @@ impl Caring {
         Self { care, begun, next_round, next_fresh, revivals, restarting: false }
     }
 
+    /// An update has its hands on the app: what was seen before says nothing of what runs then.
+    pub(super) fn forget(&mut self, now: Instant) {
+        self.care.forget(self.ms(now));
+        self.restarting = false;
+    }
+
     fn ms(&self, now: Instant) -> u64 {
         u64::try_from(now.duration_since(self.begun).as_millis()).unwrap_or(u64::MAX)
     }
@@ -55,7 +61,8 @@ impl Hand {
             if std::mem::take(&mut caring.restarting) {
                 caring.care.restarted(at_ms);
             } else {
-                caring.care.started(at_ms);
+                // A person, or a crash: what was counted says nothing of this run.
+                caring.care.forget(at_ms);
             }
         }
         let app = agent.app();
@@ -73,7 +80,10 @@ impl Hand {
         let finding = agent.ask_health();
         self.board.change(self.name(), |view| view.unwell.clone_from(&finding));
         match caring.care.round(&prove, at_ms, finding) {
-            Call::Leave => agent.restart_because(None),
+            Call::Leave => {
+                caring.restarting = false;
+                agent.restart_because(None);
+            }
             Call::Restart(why) => {
                 caring.restarting = true;
                 agent.restart_because(Some(why));

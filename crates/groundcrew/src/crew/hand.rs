@@ -278,6 +278,10 @@ impl Hand {
         course.due = course.due && (!waited || revived);
         course.revival.note(agent.app().revivals, Instant::now());
         let open = agent.update().is_some();
+        if open {
+            course.caring.forget(Instant::now());
+            agent.restart_because(None);
+        }
         if course.open_before && !open {
             course.tidying.ask();
         }
@@ -362,6 +366,8 @@ impl Hand {
                 | Order::Stop
                 | Order::Restart
                 | Order::Restore { .. }
+                | Order::GoBack(_)
+                | Order::Migrate { .. }
                 | Order::Reload(_)
                     if agent.has_unrecorded() =>
                 {
@@ -388,10 +394,16 @@ impl Hand {
                 Order::GoBack(ref back) => {
                     let answer = self.go_back(agent, course, back);
                     letter.answer(answer);
+                    if course.working && course.locks.is_none() {
+                        return Some(Next::Rebuild);
+                    }
                 }
                 Order::Migrate { down, ref by } => {
                     let answer = self.migrate(agent, course, down, by);
                     letter.answer(answer);
+                    if course.working && course.locks.is_none() {
+                        return Some(Next::Rebuild);
+                    }
                 }
                 _ => {
                     course.due = true;
