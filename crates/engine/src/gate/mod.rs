@@ -3,6 +3,7 @@
 //! A gate answers *pass*, *defer* (it will clear by itself) or *hold* (a person must decide). All
 //! gates of a round are evaluated and shown, not only the first that says no.
 
+mod data;
 mod facts;
 mod judge;
 #[cfg(test)]
