@@ -4,7 +4,7 @@ use super::{Agent, gather};
 use crate::gate::{Answer, NotesFact, Round, judge};
 use crate::machine::State;
 use crate::noun::Offer;
-use crate::ports::{Follow, Room, SourceError};
+use crate::ports::{Room, SourceError};
 
 /// What the gates would say.
 #[derive(Clone, Debug, Default)]
@@ -32,9 +32,7 @@ impl Agent<'_, '_> {
             let (offer, answers) = (update.plan.offer.clone(), update.plan.answers.clone());
             return Ok(Checked { offer: Some(offer), fetched: true, answers, room: None });
         }
-        let follow = self.app.pin.clone().map_or(Follow::Channel, Follow::Pin);
-        let found = self.stage.ports.source.find(&follow)?;
-        let Some(offer) = found.and_then(|found| self.offer(found, &follow, apply_config)) else {
+        let Some(offer) = self.candidate(apply_config)? else {
             return Ok(Checked::default());
         };
         let offer = self.as_seen_first(offer);

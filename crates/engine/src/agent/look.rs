@@ -30,10 +30,7 @@ impl Agent<'_, '_> {
         if self.app.state.update().is_some() || ordered {
             return Ok(Look::Later);
         }
-        let follow = self.app.pin.clone().map_or(Follow::Channel, Follow::Pin);
-        let found = self.stage.ports.source.find(&follow)?;
-        let offer = found.and_then(|found| self.offer(found, &follow, apply_config));
-        let Some(offer) = offer else {
+        let Some(offer) = self.candidate(apply_config)? else {
             return Ok(match self.app.state {
                 State::Idle => Look::Same,
                 _ => news(self.record(Event::Withdrawn)),
@@ -46,35 +43,43 @@ impl Agent<'_, '_> {
         Ok(news(self.record(Event::Found { offer })))
     }
 
-    /// What was found, if it is not what runs.
-    pub(super) fn offer(
-        &mut self,
-        found: Found,
-        follow: &Follow,
-        apply_config: bool,
-    ) -> Option<Offer> {
+    /// What would be put in place: with `apply_config`, or while that waits, the release that runs
+    /// with its new configuration, whatever the source offers; else what the source offers.
+    pub(super) fn candidate(&mut self, apply_config: bool) -> Result<Option<Offer>, SourceError> {
         let config = self.policy.config.clone();
+        if let Some(runs) = self.app.running.clone()
+            && (apply_config || self.waits_for_config())
+        {
+            let first_seen_ms = self.stage.ports.clock.now().wall_ms;
+            let via = Via::Configuration;
+            let (release, serial, ordered) = (runs.release, None, None);
+            let offer = Offer { release, config, via, serial, first_seen_ms, ordered };
+            return Ok((runs.config != offer.config).then_some(offer));
+        }
+        let follow = self.app.pin.clone().map_or(Follow::Channel, Follow::Pin);
+        let found = self.stage.ports.source.find(&follow)?;
+        Ok(found.and_then(|found| self.offer(found, &follow)))
+    }
+
+    /// What was found, if it is not what runs.
+    fn offer(&mut self, found: Found, follow: &Follow) -> Option<Offer> {
         let runs = self.app.running.as_ref();
-        let same_release = runs.is_some_and(|runs| runs.release.digest == found.release.digest);
-        let same_config = runs.is_some_and(|runs| runs.config == config);
-        if same_release && (same_config || !apply_config) && !self.waits_for_config() {
+        if runs.is_some_and(|runs| runs.release.digest == found.release.digest) {
             return None;
         }
         if let Some(notes) = found.notes {
             self.stage.notes = Some((found.release.digest.clone(), notes));
         }
-        let via = match (same_release, follow) {
-            (true, _) => Via::Configuration,
-            (false, Follow::Pin(_)) => Via::Pin,
-            (false, Follow::Channel) => Via::Channel,
+        let via = match follow {
+            Follow::Pin(_) => Via::Pin,
+            Follow::Channel => Via::Channel,
         };
-        let first_seen_ms = self.stage.ports.clock.now().wall_ms;
         Some(Offer {
             release: found.release,
-            config,
+            config: self.policy.config.clone(),
             via,
             serial: found.serial,
-            first_seen_ms,
+            first_seen_ms: self.stage.ports.clock.now().wall_ms,
             ordered: None,
         })
     }

@@ -95,7 +95,7 @@ pub(crate) struct Rollback {
     /// Leave the data as it is, or as the release that is left can make it for the older one.
     #[arg(long, conflicts_with = "restore_data")]
     pub(crate) keep_data: bool,
-    /// Bring back the data of then, or this snapshot of it; what is there now is set aside.
+    /// Bring back the data of then, or with `=SNAPSHOT` this copy; what is there now is set aside.
     #[arg(long, value_name = "SNAPSHOT", num_args = 0..=1, require_equals = true)]
     pub(crate) restore_data: Option<Option<String>>,
     /// Go although the data cannot be undone, or the release is known as bad.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use groundcrew_drivers::runtimes::launch::Launch;
 use sha2::{Digest as _, Sha256};
 
 use super::app::hex;
@@ -97,6 +98,11 @@ pub(super) fn launch(
         "restart": restart.name(),
         "limits": set,
     });
+    let known = Launch::read(&launch).and_then(|launch| launch.ids());
+    if let (Some(_), Err(error)) = (&runtime.user, known) {
+        let help = "make the user, or correct the name";
+        check.wrong(&key("user"), crate::chain(&error), help);
+    }
     // Only where there are some, so that it is no change of configuration for everybody else.
     if let (false, Some(launch)) = (secrets.is_empty(), launch.as_object_mut()) {
         launch.insert("secrets".to_owned(), secrets.into());

@@ -232,6 +232,12 @@ impl Check<'_> {
 
     /// A command: at least a program.
     pub(super) fn command(&mut self, key: &[&str], command: &[String]) {
+        if let Some(program) = command.first().filter(|program| program.starts_with('/'))
+            && !Path::new(program).exists()
+        {
+            let text = format!("there is no program {program}");
+            self.wrong(key, text, "put it there, or correct the path");
+        }
         if command.first().is_none_or(String::is_empty) {
             self.wrong(
                 key,

@@ -100,3 +100,33 @@ fn a_changed_configuration_runs_after_it_is_applied() {
     bench.run(&["config", "apply", "ledger"]).ends(0);
     assert_eq!(bench.view()["config_changed"], false);
 }
+
+#[test]
+fn a_new_configuration_is_applied_to_what_runs_whatever_is_offered() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    bench.publish("2.0.0");
+    bench.run(&["update", "ledger"]).ends(4);
+    bench.configure(
+        "gates = { min_age = \"0s\" }\ntraffic = { open = [\"true\"], close = [\"true\"] }",
+    );
+    bench.run(&["config", "apply", "ledger"]).ends(0);
+    assert_eq!(bench.version().as_deref(), Some("1.0.0"), "the major still waits");
+    assert_eq!(bench.view()["config_changed"], false);
+}
+
+#[test]
+fn what_the_host_does_not_have_is_refused_before_anything_is_stopped() {
+    let bench = Bench::new();
+    let text = std::fs::read_to_string(bench.path("groundcrew.toml")).unwrap();
+    let user = text.replace("kind = \"process\",", "kind = \"process\", user = \"no-such-user\",");
+    bench.write("groundcrew.toml", &user);
+    let ran = bench.run(&["config", "check"]).ends(2);
+    assert!(
+        ran.err.contains("apps.ledger.runtime.user") && ran.err.contains("no-such-user"),
+        "{ran:?}"
+    );
+    bench.configure("gates = { external = [{ name = \"ci\", command = [\"/nowhere/ci\"] }] }");
+    let ran = bench.run(&["config", "check"]).ends(2);
+    assert!(ran.err.contains("there is no program /nowhere/ci"), "{ran:?}");
+}
