@@ -11,7 +11,7 @@
 //! | [`client`] | a client that writes all along and remembers what was acknowledged |
 //! | [`truth`], [`procs`], [`files`] | what must be so when nothing is under way |
 //! | [`soak`] | kills and power cuts at random instants of real updates |
-//! | [`bench`] | figures of updates beside those of peers |
+//! | [`mod@bench`] | figures of updates beside those of peers |
 //! | [`disks`] | file systems of our own, and a power cut for them |
 //! | [`journal`] | the journal, read as a person would |
 //! | [`http`], [`random`] | one question over HTTP; chance from a seed |
