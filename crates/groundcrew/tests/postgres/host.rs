@@ -24,6 +24,8 @@ pub(crate) struct Host {
     agent: Option<Child>,
     /// User and group of the database.
     user: (u32, u32),
+    /// Shared memory that lay about before, of databases that are none of ours.
+    strange_memory: Vec<String>,
 }
 
 impl Host {
@@ -36,7 +38,8 @@ impl Host {
         // A socket's path has at most 107 bytes, whatever TMPDIR is.
         let dir = tempfile::Builder::new().prefix("gc-pg").tempdir_in("/tmp").unwrap();
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let host = Self { dir, agent: None, user: ids("postgres") };
+        let user = ids("postgres");
+        let host = Self { dir, agent: None, user, strange_memory: orphaned_memory(user.0) };
         for name in ["releases", "desk", "sockets"] {
             fs::create_dir(host.path(name)).unwrap();
         }
@@ -202,7 +205,8 @@ watch   = {{ window = "4200ms", interval = "100ms", failures = 2 }}
         }
         self.run(&["stop", "postgres"], 0);
         self.until("nothing runs any more", || processes(self.dir.path()).is_empty());
-        let orphans = || orphaned_memory(self.user.0);
+        let ours = |id: &String| !self.strange_memory.contains(id);
+        let orphans = || orphaned_memory(self.user.0).into_iter().filter(ours).collect::<Vec<_>>();
         self.until(&format!("no shared memory is left: {:?}", orphans()), || orphans().is_empty());
     }
 }
@@ -297,13 +301,14 @@ fn processes(dir: &Path) -> Vec<String> {
     pids.filter(here).collect()
 }
 
-/// Shared memory of a user to which nobody is attached and whose maker is gone.
+/// The ids of shared memory of a user to which nobody is attached and whose maker is gone.
 fn orphaned_memory(user: u32) -> Vec<String> {
     let text = fs::read_to_string("/proc/sysvipc/shm").unwrap();
-    let is_orphan = |line: &&str| {
+    let orphan = |line: &str| {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let (maker, attached, owner) = (words[4], words[6], words[7]);
-        owner == user.to_string() && attached == "0" && !Path::new("/proc").join(maker).exists()
+        let (id, maker, attached, owner) = (words[1], words[4], words[6], words[7]);
+        let alone = attached == "0" && !Path::new("/proc").join(maker).exists();
+        (alone && owner == user.to_string()).then(|| id.to_owned())
     };
-    text.lines().skip(1).filter(is_orphan).map(str::to_owned).collect()
+    text.lines().skip(1).filter_map(orphan).collect()
 }
