@@ -1,0 +1,7 @@
+//! Reading what was recorded, whatever became of it.
+//!
+//! `scan` turns bytes into records and damage without opening a file; `segment` reads one file,
+//! `flight` a directory of them, `verify` says what is missing. Memory is bounded by the longest
+//! body, however large or damaged the files are.
+
+pub mod scan;

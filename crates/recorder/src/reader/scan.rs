@@ -1,0 +1,197 @@
+//! From bytes to records and damage, sans I/O.
+//!
+//! The caller asks for [`Scanner::space`], reads into it from wherever, says how much arrived with
+//! [`Scanner::filled`], and takes what was found until it is asked for more. Behind damage the
+//! scanner goes on at the next intact frame, so that nothing intact is given up, wherever it lies.
+
+use crate::format::frame::{self, BODY_MAX, Damage, OVERHEAD, Record, Step};
+use crate::format::segment::{TRAILER_LEN, TRAILER_MAGIC, Trailer};
+
+/// Bytes that are read at once; two frames of the greatest length fit, so one always can be whole.
+const BUFFER_LEN: usize = 2 * (BODY_MAX + OVERHEAD).next_power_of_two();
+
+/// What was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found<'a> {
+    /// A record whose frame begins at `at`.
+    Record {
+        /// Offset in the file.
+        at: u64,
+        /// The record.
+        record: Record<'a>,
+    },
+    /// Bytes that are no record.
+    Damage(Hole),
+    /// The trailer of a sealed segment; nothing follows.
+    Trailer(Trailer),
+    /// More bytes are needed: fill [`Scanner::space`], or call [`Scanner::end`] if there are none.
+    More,
+    /// The end.
+    End,
+}
+
+/// Bytes that are no record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hole {
+    /// Offset of the first of them in the file.
+    pub at: u64,
+    /// How many.
+    pub len: u64,
+    /// Why the first of them is no record.
+    pub why: Damage,
+}
+
+/// Finds records in the bytes of a segment that follow its header.
+#[derive(Debug)]
+pub struct Scanner {
+    seed: u32,
+    buffer: Vec<u8>,
+    /// The bytes of the buffer that have arrived and were not yet looked at.
+    from: usize,
+    to: usize,
+    /// Offset in the file of `from`.
+    at: u64,
+    ended: bool,
+    hole: Option<Open>,
+}
+
+/// Damage whose end has not been seen.
+#[derive(Debug)]
+struct Open {
+    at: u64,
+    why: Damage,
+    zeros: bool,
+}
+
+impl Scanner {
+    /// A scanner of a segment with this seed, beginning at offset `at`.
+    #[must_use]
+    pub fn new(seed: u32, at: u64) -> Self {
+        Self { seed, buffer: vec![0; BUFFER_LEN], from: 0, to: 0, at, ended: false, hole: None }
+    }
+
+    /// Where the next bytes of the file belong; never empty after [`Found::More`].
+    pub fn space(&mut self) -> &mut [u8] {
+        if self.from > 0 {
+            self.buffer.copy_within(self.from..self.to, 0);
+            self.to -= self.from;
+            self.from = 0;
+        }
+        self.buffer.get_mut(self.to..).unwrap_or_default()
+    }
+
+    /// So many bytes have arrived in [`Scanner::space`].
+    pub fn filled(&mut self, bytes: usize) {
+        self.to = (self.to + bytes).min(self.buffer.len());
+    }
+
+    /// No more bytes will arrive.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Offset in the file of the first byte that was not taken.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.hole.as_ref().map_or(self.at, |hole| hole.at)
+    }
+
+    /// The next thing that stands in the bytes that have arrived.
+    pub fn find(&mut self) -> Found<'_> {
+        loop {
+            let rest = self.buffer.get(self.from..self.to).unwrap_or_default();
+            if rest.is_empty() {
+                return self.nothing_left();
+            }
+            match look(rest, self.seed) {
+                Seen::Record(len) => {
+                    if let Some(hole) = self.close_hole() {
+                        return Found::Damage(hole);
+                    }
+                    return self.take_record(len);
+                }
+                Seen::Trailer(trailer) if rest.len() == TRAILER_LEN && self.ended => {
+                    if let Some(hole) = self.close_hole() {
+                        return Found::Damage(hole);
+                    }
+                    self.skip(TRAILER_LEN);
+                    return Found::Trailer(trailer);
+                }
+                Seen::Trailer(_) if !self.ended => return Found::More,
+                Seen::More if !self.ended => return Found::More,
+                Seen::Damage(why) => self.step_over(why),
+                Seen::More | Seen::Trailer(_) => self.step_over(Damage::CutShort),
+            }
+        }
+    }
+
+    fn take_record(&mut self, len: usize) -> Found<'_> {
+        let (start, at) = (self.from, self.at);
+        self.skip(len);
+        let bytes = self.buffer.get(start..start + len).unwrap_or_default();
+        match frame::parts(bytes) {
+            Some(record) => Found::Record { at, record },
+            None => Found::End,
+        }
+    }
+
+    fn nothing_left(&mut self) -> Found<'_> {
+        if !self.ended {
+            return Found::More;
+        }
+        self.close_hole().map_or(Found::End, Found::Damage)
+    }
+
+    fn skip(&mut self, bytes: usize) {
+        self.from += bytes;
+        self.at += u64::try_from(bytes).unwrap_or(u64::MAX);
+    }
+
+    fn close_hole(&mut self) -> Option<Hole> {
+        let Open { at, why, zeros } = self.hole.take()?;
+        let why = if zeros { Damage::Zeros } else { why };
+        Some(Hole { at, len: self.at - at, why })
+    }
+
+    /// Goes on behind the first byte, at what may be the beginning of a frame.
+    fn step_over(&mut self, why: Damage) {
+        let rest = self.buffer.get(self.from..self.to).unwrap_or_default();
+        let [first, magic @ ..] = rest else { return };
+        let [begin, ..] = frame::MAGIC;
+        let next = magic.iter().position(|byte| *byte == begin).map_or(rest.len(), |at| at + 1);
+        let skipped = rest.get(..next).unwrap_or_default();
+        let zeros = *first == 0 && skipped.iter().all(|byte| *byte == 0);
+        let at = self.at;
+        let hole = self.hole.get_or_insert(Open { at, why, zeros: true });
+        hole.zeros &= zeros;
+        self.skip(next);
+    }
+}
+
+enum Seen {
+    Record(usize),
+    Trailer(Trailer),
+    More,
+    Damage(Damage),
+}
+
+fn look(rest: &[u8], seed: u32) -> Seen {
+    let known = rest.len().min(TRAILER_MAGIC.len());
+    if known > frame::MAGIC.len() && rest.get(..known) == TRAILER_MAGIC.get(..known) {
+        return match rest.first_chunk::<TRAILER_LEN>() {
+            None => Seen::More,
+            Some(bytes) => match Trailer::decode(bytes, seed) {
+                Some(trailer) => Seen::Trailer(trailer),
+                None => Seen::Damage(Damage::Magic),
+            },
+        };
+    }
+    match frame::decode(rest, seed) {
+        Step::Record { len, .. } => Seen::Record(len),
+        Step::More { .. } => Seen::More,
+        Step::Damage(why) => Seen::Damage(why),
+    }
+}
+
+#[cfg(test)]
+mod tests;
