@@ -5,4 +5,21 @@
 
 pub mod body;
 pub mod format;
+pub mod names;
 pub mod reader;
+pub mod recover;
+pub mod storage;
+pub mod writer;
+
+/// An error with all its reasons, in one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(reason) = next {
+        text.push_str(": ");
+        text.push_str(&reason.to_string());
+        next = reason.source();
+    }
+    text
+}

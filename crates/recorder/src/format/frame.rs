@@ -59,6 +59,14 @@ pub struct Record<'a> {
     pub body: &'a [u8],
 }
 
+impl Record<'_> {
+    /// Bytes that its frame takes.
+    #[must_use]
+    pub fn frame_len(&self) -> u64 {
+        u64::try_from(self.body.len() + OVERHEAD).unwrap_or(u64::MAX)
+    }
+}
+
 /// What stands at the beginning of a slice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step<'a> {

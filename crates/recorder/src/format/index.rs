@@ -1,6 +1,7 @@
 //! The index at the end of a sealed segment: what is in it, and where.
 //!
 //! It is the body of a frame of type [`KIND`], so that a reader which does not know it skips it.
+//! It is no record: the frame carries the numbers that the next record will have.
 //!
 //! ```text
 //! u64 records · u64 first and u64 last writer's number · u64 earliest and u64 latest time, ns

@@ -169,6 +169,9 @@ pub struct Trailer {
 }
 
 impl Trailer {
+    /// Its length, bytes.
+    pub const LEN: u64 = 32;
+
     /// The bytes that a sealed segment ends with.
     #[must_use]
     pub fn encode(&self, seed: u32) -> [u8; TRAILER_LEN] {

@@ -4,4 +4,7 @@
 //! `flight` a directory of them, `verify` says what is missing. Memory is bounded by the longest
 //! body, however large or damaged the files are.
 
+pub mod flight;
 pub mod scan;
+pub mod segment;
+pub mod verify;

@@ -53,6 +53,18 @@ pub struct Scanner {
     at: u64,
     ended: bool,
     hole: Option<Open>,
+    /// Found, and not yet given.
+    next: Option<Next>,
+}
+
+/// What was found, as a place in the buffer.
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    Record { start: usize, len: usize, at: u64 },
+    Hole(Hole),
+    Trailer(Trailer),
+    More,
+    End,
 }
 
 /// Damage whose end has not been seen.
@@ -67,7 +79,8 @@ impl Scanner {
     /// A scanner of a segment with this seed, beginning at offset `at`.
     #[must_use]
     pub fn new(seed: u32, at: u64) -> Self {
-        Self { seed, buffer: vec![0; BUFFER_LEN], from: 0, to: 0, at, ended: false, hole: None }
+        let buffer = vec![0; BUFFER_LEN];
+        Self { seed, buffer, from: 0, to: 0, at, ended: false, hole: None, next: None }
     }
 
     /// Where the next bytes of the file belong; never empty after [`Found::More`].
@@ -98,48 +111,60 @@ impl Scanner {
 
     /// The next thing that stands in the bytes that have arrived.
     pub fn find(&mut self) -> Found<'_> {
+        let next = self.next.take().unwrap_or_else(|| self.advance());
+        match next {
+            Next::More => Found::More,
+            Next::End => Found::End,
+            Next::Hole(hole) => Found::Damage(hole),
+            Next::Trailer(trailer) => Found::Trailer(trailer),
+            Next::Record { start, len, at } => {
+                let bytes = self.buffer.get(start..start + len).unwrap_or_default();
+                frame::parts(bytes).map_or(Found::End, |record| Found::Record { at, record })
+            }
+        }
+    }
+
+    /// Whether [`Scanner::find`] would ask for more; what it finds otherwise is not lost.
+    pub(crate) fn wants_more(&mut self) -> bool {
+        let next = self.next.take().unwrap_or_else(|| self.advance());
+        if matches!(next, Next::More) {
+            return true;
+        }
+        self.next = Some(next);
+        false
+    }
+
+    /// Goes to the next thing that stands in the bytes that have arrived.
+    fn advance(&mut self) -> Next {
         loop {
             let rest = self.buffer.get(self.from..self.to).unwrap_or_default();
             if rest.is_empty() {
-                return self.nothing_left();
+                if !self.ended {
+                    return Next::More;
+                }
+                return self.close_hole().map_or(Next::End, Next::Hole);
             }
             match look(rest, self.seed) {
                 Seen::Record(len) => {
                     if let Some(hole) = self.close_hole() {
-                        return Found::Damage(hole);
+                        return Next::Hole(hole);
                     }
-                    return self.take_record(len);
+                    let next = Next::Record { start: self.from, len, at: self.at };
+                    self.skip(len);
+                    return next;
                 }
                 Seen::Trailer(trailer) if rest.len() == TRAILER_LEN && self.ended => {
                     if let Some(hole) = self.close_hole() {
-                        return Found::Damage(hole);
+                        return Next::Hole(hole);
                     }
                     self.skip(TRAILER_LEN);
-                    return Found::Trailer(trailer);
+                    return Next::Trailer(trailer);
                 }
-                Seen::Trailer(_) if !self.ended => return Found::More,
-                Seen::More if !self.ended => return Found::More,
+                Seen::Trailer(_) | Seen::More if !self.ended => return Next::More,
                 Seen::Damage(why) => self.step_over(why),
                 Seen::More | Seen::Trailer(_) => self.step_over(Damage::CutShort),
             }
         }
-    }
-
-    fn take_record(&mut self, len: usize) -> Found<'_> {
-        let (start, at) = (self.from, self.at);
-        self.skip(len);
-        let bytes = self.buffer.get(start..start + len).unwrap_or_default();
-        match frame::parts(bytes) {
-            Some(record) => Found::Record { at, record },
-            None => Found::End,
-        }
-    }
-
-    fn nothing_left(&mut self) -> Found<'_> {
-        if !self.ended {
-            return Found::More;
-        }
-        self.close_hole().map_or(Found::End, Found::Damage)
     }
 
     fn skip(&mut self, bytes: usize) {

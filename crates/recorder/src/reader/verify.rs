@@ -1,0 +1,237 @@
+//! Whether a flight is whole, and what is missing if it is not.
+//!
+//! Totals in footers, indexes and side files are never believed: everything is read, and what they
+//! say is compared with what is there. Bytes that are no record are a *torn tail* where the last
+//! sync had not reached them and the segment was not ended; anywhere else they are *corruption*.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use crate::body::types::{
+    ComponentLifecycleEvent, FlightFooter, Overrun, Sync, TypeSchema, schema,
+};
+use crate::body::{Body as _, USER_TYPES};
+use crate::format::frame::Record;
+use crate::storage::Source;
+
+use super::flight::{Event, Flight, SegmentHead};
+use super::scan::Hole;
+
+/// Lists in a report are no longer than this; counts are exact.
+const LIST_MAX: usize = 1000;
+
+/// What is in a flight, and what is not.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Segments that were read.
+    pub segments: u64,
+    /// Records.
+    pub records: u64,
+    /// Bytes of all segments.
+    pub bytes: u64,
+    /// Records by type.
+    pub types: BTreeMap<u16, u64>,
+    /// Types that nobody described, with their records.
+    pub unknown: BTreeMap<u16, u64>,
+    /// Earliest and latest time, nanoseconds.
+    pub span_ns: Option<(u64, u64)>,
+    /// Segments that cannot be read, and why.
+    pub unreadable: Vec<String>,
+    /// Bytes that are no record although they should be, by segment.
+    pub corrupt: Vec<(u32, Hole)>,
+    /// Bytes at the end of a segment that no sync had reached, by segment.
+    pub torn: Vec<(u32, Hole)>,
+    /// Bytes that recovery set aside.
+    pub set_aside_bytes: u64,
+    /// Segments that are not there, without a word about it in the recording.
+    pub missing: Vec<u32>,
+    /// How many segments were dropped to make room.
+    pub dropped: u64,
+    /// Records that are not there although nothing was dropped or damaged: first and last number.
+    pub gaps: Vec<(u64, u64)>,
+    /// Records that were lost at rings.
+    pub overruns: u64,
+    /// Records of a source that are not there, although no overrun was announced: source and how
+    /// many.
+    pub silent: BTreeMap<u16, u64>,
+    /// Footers, in their order.
+    pub footers: Vec<FlightFooter>,
+    /// Whether a footer is the last record.
+    pub ended: bool,
+}
+
+impl Report {
+    /// Whether the recorder ended the flight itself.
+    #[must_use]
+    pub fn clean(&self) -> bool {
+        self.ended && self.footers.last().is_some_and(|footer| footer.clean_shutdown)
+    }
+
+    /// Whether something is damaged or missing that the recording does not account for.
+    #[must_use]
+    pub fn damaged(&self) -> bool {
+        !(self.unreadable.is_empty()
+            && self.corrupt.is_empty()
+            && self.missing.is_empty()
+            && self.gaps.is_empty()
+            && self.silent.is_empty())
+    }
+
+    /// Whether anything at all was lost, accounted for or not.
+    #[must_use]
+    pub fn lost(&self) -> bool {
+        self.damaged()
+            || self.overruns > 0
+            || self.dropped > 0
+            || !self.torn.is_empty()
+            || self.set_aside_bytes > 0
+    }
+}
+
+/// Reads a whole flight and says what is missing; `progress` is told the bytes of each segment
+/// when it begins.
+pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> Report {
+    let mut auditor = Auditor::default();
+    let met = flight.walk(|event| {
+        match event {
+            Event::Segment(segment, header) => {
+                auditor.segment(header);
+                progress(segment.entry.len);
+            }
+            Event::Record(_, record) => auditor.record(record),
+            Event::Hole(hole) => auditor.hole(hole),
+            Event::Sealed => auditor.sealed = true,
+        }
+        ControlFlow::Continue(())
+    });
+    auditor.close_segment();
+    auditor.close_sources();
+    let mut report = auditor.report;
+    report.bytes = flight.bytes();
+    report.set_aside_bytes = flight.torn_bytes();
+    report.unreadable = met.unreadable.iter().map(|unreadable| crate::chain(unreadable)).collect();
+    let there: BTreeSet<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
+    let last = there.last().copied().unwrap_or(0);
+    // The oldest goes first, so one that was dropped says that all before it were.
+    let first_kept = auditor.dropped_last.map_or(0, |last| last + 1);
+    report.dropped = (0..first_kept).filter(|at| !there.contains(at)).map(|_| 1).sum();
+    let missing = (first_kept..last).filter(|at| !there.contains(at));
+    report.missing = missing.take(LIST_MAX).collect();
+    report
+}
+
+/// What is known on the way.
+#[derive(Debug, Default)]
+struct Auditor {
+    report: Report,
+    number: Option<u32>,
+    sealed: bool,
+    holes: Vec<Hole>,
+    durable_bytes: u64,
+    next_seq: Option<u64>,
+    /// Something between this record and the one before explains a gap.
+    excused: bool,
+    sources: BTreeMap<u16, SourceAudit>,
+    described: BTreeSet<u16>,
+    /// The last segment that was dropped to make room.
+    dropped_last: Option<u32>,
+}
+
+/// What is known of a source: numbers that did not come, and those that were announced as lost.
+#[derive(Debug, Default)]
+struct SourceAudit {
+    next: Option<u64>,
+    absent: u64,
+    announced: u64,
+}
+
+impl Auditor {
+    fn segment(&mut self, header: &SegmentHead) {
+        self.close_segment();
+        let follows = self.number.map(|number| number + 1) == Some(header.number);
+        self.excused |= !follows;
+        if !follows {
+            // What a source said in segments that are not there is not known.
+            self.sources.values_mut().for_each(|source| source.next = None);
+        }
+        self.number = Some(header.number);
+        self.report.segments += 1;
+    }
+
+    /// Tells the torn tail from corruption, now that the end of the segment is known.
+    fn close_segment(&mut self) {
+        let Some(number) = self.number else { return };
+        for hole in std::mem::take(&mut self.holes) {
+            let expected = !self.sealed && hole.at >= self.durable_bytes;
+            let list = if expected { &mut self.report.torn } else { &mut self.report.corrupt };
+            if list.len() < LIST_MAX {
+                list.push((number, hole));
+            }
+        }
+        (self.sealed, self.durable_bytes) = (false, 0);
+    }
+
+    fn hole(&mut self, hole: Hole) {
+        self.excused = true;
+        self.sources.values_mut().for_each(|source| source.next = None);
+        if self.holes.len() < LIST_MAX {
+            self.holes.push(hole);
+        }
+    }
+
+    fn record(&mut self, record: &Record<'_>) {
+        let (head, report) = (record.head, &mut self.report);
+        report.records += 1;
+        *report.types.entry(head.kind).or_default() += 1;
+        let (first, last) = report.span_ns.unwrap_or((head.time_ns, head.time_ns));
+        report.span_ns = Some((first.min(head.time_ns), last.max(head.time_ns)));
+        let known = schema(head.kind).is_some() || self.described.contains(&head.kind);
+        if !known {
+            *report.unknown.entry(head.kind).or_default() += 1;
+        }
+        let expected = self.next_seq.unwrap_or(head.seq);
+        if head.seq > expected && !self.excused && report.gaps.len() < LIST_MAX {
+            report.gaps.push((expected, head.seq - 1));
+        }
+        (self.next_seq, self.excused) = (Some(head.seq + 1), false);
+        let source = self.sources.entry(head.source).or_default();
+        if let Some(next) = source.next {
+            source.absent += head.source_seq.saturating_sub(next);
+        }
+        source.next = Some(head.source_seq + 1);
+        report.ended = head.kind == FlightFooter::SCHEMA.kind;
+        self.told(record);
+    }
+
+    /// What the recorder itself says.
+    fn told(&mut self, record: &Record<'_>) {
+        let (kind, body) = (record.head.kind, record.body);
+        if kind >= USER_TYPES {
+            return;
+        }
+        if kind == FlightFooter::SCHEMA.kind {
+            self.report.footers.push(FlightFooter::decode(body));
+        } else if kind == Sync::SCHEMA.kind {
+            self.durable_bytes = Sync::decode(body).durable_bytes;
+        } else if kind == Overrun::SCHEMA.kind {
+            let overrun = Overrun::decode(body);
+            self.report.overruns += overrun.count;
+            self.sources.entry(overrun.lost_source).or_default().announced += overrun.count;
+        } else if kind == TypeSchema::SCHEMA.kind {
+            self.described.insert(TypeSchema::decode(body).described);
+        } else if kind == ComponentLifecycleEvent::SCHEMA.kind {
+            let event = ComponentLifecycleEvent::decode(body);
+            if event.event == "fdr_segment_dropped" {
+                self.dropped_last = self.dropped_last.max(Some(event.segment));
+            }
+        }
+    }
+
+    fn close_sources(&mut self) {
+        for (source, SourceAudit { absent, announced, .. }) in &self.sources {
+            if absent > announced {
+                self.report.silent.insert(*source, absent - announced);
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A directory of a real file system.
+//!
+//! Symbolic links are never followed: what lies in a recording is evidence, and a link would make
+//! it somebody else's file.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::OFlags;
+
+use super::{Entry, SegmentFile, Source, Storage};
+
+/// A directory.
+#[derive(Debug, Clone)]
+pub struct Disk {
+    dir: PathBuf,
+}
+
+impl Disk {
+    /// The directory at `dir`, which may not be there yet.
+    #[must_use]
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    fn options() -> OpenOptions {
+        let mut options = OpenOptions::new();
+        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        options.custom_flags(flags.bits().cast_signed());
+        options
+    }
+}
+
+impl Source for Disk {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let name = entry.file_name().into_string().ok();
+            let data = match entry.metadata() {
+                Ok(data) => data,
+                // It went while we looked, as the oldest segment does.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                Err(error) => return Err(error),
+            };
+            Ok(name.map(|name| Entry { name, len: data.len(), regular: data.is_file() }))
+        };
+        fs::read_dir(&self.dir)?.map(entry).filter_map(Result::transpose).collect()
+    }
+
+    fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize> {
+        Self::options().read(true).open(self.dir.join(name))?.read_at(to, at)
+    }
+}
+
+impl Storage for Disk {
+    type File = File;
+
+    fn create(&mut self, name: &str) -> io::Result<File> {
+        Self::options().append(true).create_new(true).mode(0o640).open(self.dir.join(name))
+    }
+
+    fn reopen(&mut self, name: &str, len: u64) -> io::Result<File> {
+        let file = Self::options().append(true).open(self.dir.join(name))?;
+        if file.metadata()?.len() > len {
+            file.set_len(len)?;
+        }
+        Ok(file)
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        rustix::fs::rename(self.dir.join(from), self.dir.join(to))?;
+        Ok(())
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        match fs::remove_file(self.dir.join(name)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn sync_dir(&mut self) -> io::Result<()> {
+        File::open(&self.dir)?.sync_all()
+    }
+}
+
+impl SegmentFile for File {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Write::write(self, bytes)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+}
