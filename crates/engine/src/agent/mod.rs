@@ -11,6 +11,7 @@ pub mod care;
 mod check;
 mod gather;
 mod look;
+mod marker;
 mod notices;
 mod on_data;
 mod perform;
@@ -31,6 +32,7 @@ use crate::ports::{Append, Ports, Progress, Woken};
 
 pub use check::Checked;
 pub use look::Look;
+pub use marker::{ask_to_stop, withdraw};
 pub use notices::{notices, summary};
 use perform::Outcome;
 
@@ -113,8 +115,12 @@ impl<'a, 'w> Agent<'a, 'w> {
         &self.judged
     }
 
-    /// The first thing a new agent does with an app: says so, if an update is open.
+    /// The first thing a new agent does with an app: says so, if an update is open. A marker that
+    /// nobody needs any more goes, or launchers would wait for it for ever.
     pub fn resume(&mut self) -> Turn {
+        if !self.app.state.touches_app() {
+            withdraw(self.stage.ports);
+        }
         if self.app.state.update().is_none() {
             return Turn::Progress;
         }
@@ -148,10 +154,12 @@ impl<'a, 'w> Agent<'a, 'w> {
         if !self.unrecorded.is_empty() && self.app.state.is_settled() && !self.flush() {
             return Turn::Frozen("the journal cannot be written".to_owned());
         }
-        let mut facts = gather::facts(self.stage.ports, due, may_revive);
-        facts.unwell = self.unwell.is_some();
+        let facts = self.facts(due, may_revive);
         match self.app.action(&facts) {
-            Action::Wait(why) => Turn::Rest(why),
+            Action::Wait(why) => {
+                self.stand_by();
+                Turn::Rest(why)
+            }
             Action::Judge(round) => self.judge(round),
             Action::Record(event) => self.record(event),
             Action::Do(step) => self.step(step),
@@ -164,6 +172,11 @@ impl<'a, 'w> Agent<'a, 'w> {
             if self.stage.ports.clock.wait(Duration::from_millis(pause)) == Woken::Shutdown {
                 return Turn::Shutdown;
             }
+        }
+        if step.stops()
+            && let Some(turn) = self.announced(step)
+        {
+            return turn;
         }
         if step.has_intent() {
             match self.record(Event::Intent { step }) {
@@ -179,6 +192,7 @@ impl<'a, 'w> Agent<'a, 'w> {
         if step == Step::Restart {
             let why = self.unwell.take().unwrap_or_default();
             let event = perform::restart(&self.app, why, &mut self.stage);
+            withdraw(self.stage.ports);
             return self.record(event);
         }
         match perform::perform(step, &self.app, &mut self.stage) {

@@ -86,7 +86,6 @@ fn reserve(update: Option<&Update>, stage: &mut Stage<'_, '_>) -> Result<(), Fau
 }
 
 fn stop(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
-    stage.ports.host.announce(true)?;
     let (plan, txn) = (&update.plan, &update.plan.txn);
     if let Some(from) = &plan.from
         && stage.ports.runtime.observe()?.running.is_some()
@@ -293,7 +292,6 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
 /// Keeps users out of a candidate that serves, then stops it. A candidate that is ill may not be
 /// able to run its own hook: after one try, which is on record, it is stopped all the same.
 fn rb_stop(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
-    stage.ports.host.announce(true)?;
     let plan = &back.update.plan;
     let close = plan.to.procedure.traffic.close.as_ref();
     if close.is_some() && back.attempts == 0 {

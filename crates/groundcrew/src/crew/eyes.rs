@@ -1,8 +1,11 @@
 //! What an app's thread looks at beside the engine, to know when to wake it.
 
+use groundcrew_engine::agent::Turn;
 use groundcrew_engine::gate::{GateId, Verdict};
 use groundcrew_engine::machine::State;
 use groundcrew_engine::ports::{Host, Runtime};
+
+use super::course::Course;
 
 /// How a runtime says that a run ended well.
 const ENDED_WELL: &str = "exit code 0";
@@ -18,6 +21,19 @@ impl Eyes {
     pub(super) fn ended_well(&mut self) -> bool {
         let ended = self.runtime.observe().ok().and_then(|seen| seen.ended);
         ended.is_some_and(|ended| ended.by_itself && ended.how == ENDED_WELL)
+    }
+
+    /// Launchers wait for an app that was stopped by hand to run again, or until nothing starts it.
+    pub(super) fn let_launchers_go(&mut self, course: &mut Course, turn: &Turn) {
+        if !course.announced {
+            return;
+        }
+        let runs = self.runtime.observe().is_ok_and(|seen| seen.running.is_some());
+        if runs || *turn != Turn::Progress {
+            course.announced = false;
+            // A marker that cannot be removed now is removed by the next agent.
+            drop(self.host.announce(false));
+        }
     }
 }
 

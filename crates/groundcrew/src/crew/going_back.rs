@@ -14,12 +14,26 @@ use groundcrew_engine::rollback::{Ask, Choice, DataWish, Refused, Way, choose, m
 use super::copies;
 use super::course::Course;
 use super::hand::{Hand, NO_ROOM};
-use super::order::{DataAsk, Done, GoBack, WayBack};
+use super::order::{DataAsk, Done, GoBack, Order, WayBack};
 use crate::exit::{Exit, Refusal};
 
 impl Hand {
+    /// Carries such an order out.
+    pub(super) fn order(
+        &self,
+        agent: &mut Agent<'_, '_>,
+        course: &mut Course,
+        order: &Order,
+    ) -> Result<Done, Refusal> {
+        match order {
+            Order::GoBack(back) => self.go_back(agent, course, back),
+            Order::Migrate { down, by } => self.migrate(agent, course, *down, by),
+            _ => Err(Refusal::failed("this order does not go through the machine")),
+        }
+    }
+
     /// Goes back, or says how it would.
-    pub(super) fn go_back(
+    fn go_back(
         &self,
         agent: &mut Agent<'_, '_>,
         course: &mut Course,
@@ -56,7 +70,7 @@ impl Hand {
 
     /// Runs the migration of the release that runs, or undoes it. Where the host is busy it is
     /// recorded that it was not done, and that is all: a launcher may ask at every start.
-    pub(super) fn migrate(
+    fn migrate(
         &self,
         agent: &mut Agent<'_, '_>,
         course: &mut Course,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use groundcrew_drivers::host::neighbors::Seat;
 use groundcrew_engine::agent::{Agent, Turn};
 use groundcrew_engine::machine::{App, Event, State};
-use groundcrew_engine::policy::{Mode, Policy};
+use groundcrew_engine::policy::Mode;
 use groundcrew_engine::ports::{Busy, Woken};
 
 use super::bell::Bell;
@@ -274,6 +274,7 @@ impl Hand {
         if revived {
             course.wanted_now = false;
         }
+        eyes.let_launchers_go(course, &turn);
         // One judgment per asking, even where each says something new.
         course.due = course.due && (!waited || revived);
         course.revival.note(agent.app().revivals, Instant::now());
@@ -391,15 +392,8 @@ impl Hand {
                         return Some(Next::Rebuild);
                     }
                 }
-                Order::GoBack(ref back) => {
-                    let answer = self.go_back(agent, course, back);
-                    letter.answer(answer);
-                    if course.working && course.locks.is_none() {
-                        return Some(Next::Rebuild);
-                    }
-                }
-                Order::Migrate { down, ref by } => {
-                    let answer = self.migrate(agent, course, down, by);
+                Order::GoBack(_) | Order::Migrate { .. } => {
+                    let answer = self.order(agent, course, &letter.order);
                     letter.answer(answer);
                     if course.working && course.locks.is_none() {
                         return Some(Next::Rebuild);
@@ -434,8 +428,8 @@ impl Hand {
         let built = World::build(&self.parts());
         let answer = match built.and_then(|world| self.lock_volumes(course).map(|()| world)) {
             Ok(mut world) => {
-                let policy: &Policy = &self.app.policy;
-                by_hand::run(&self.settings, policy, &self.board, &mut world, &letter.order, course)
+                let (settings, policy) = (&self.settings, &self.app.policy);
+                by_hand::run(settings, policy, &self.board, &mut world, &letter.order, course)
             }
             Err(why) => Err(Refusal::failed(why)),
         };
