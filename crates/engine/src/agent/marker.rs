@@ -44,6 +44,11 @@ impl Agent<'_, '_> {
             if step == Step::Restart {
                 return Some(Turn::Rest("the marker for launchers cannot be set"));
             }
+            let facts = self.facts(false, false);
+            if step == Step::RbStop && facts.observed && facts.running.is_none() {
+                // Nothing runs that a launcher could rely on, and what is down may be started.
+                return None;
+            }
             self.failed_in_row = self.failed_in_row.saturating_add(1);
             return Some(self.record(Event::Failed { step, fault }));
         }

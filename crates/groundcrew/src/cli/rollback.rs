@@ -67,9 +67,10 @@ pub(super) fn run(
 }
 
 fn said(app: &str, way: &WayBack) -> String {
-    let WayBack { from, to, data, instead, .. } = way;
+    let WayBack { from, to, data, instead, remark, .. } = way;
     let instead = instead.as_ref().map_or(String::new(), |other| format!("\n  or: {other}"));
-    format!("{app}: {from} → {to}\n  data: {data}{instead}")
+    let remark = remark.as_ref().map_or(String::new(), |remark| format!("\n  {remark}"));
+    format!("{app}: {from} → {to}\n  data: {data}{instead}{remark}")
 }
 
 fn show(

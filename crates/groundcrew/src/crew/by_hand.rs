@@ -179,9 +179,14 @@ fn restore(
             return Err(Refusal::new(refusal.code, format!("{refusal}\n{after}")));
         }
     };
-    record(policy, board, world, course, Event::Wanted { up: was_wanted })?;
-    course.wanted_now = was_wanted;
     let aside = aside.map_or(String::new(), |place| format!("; what was there is kept at {place}"));
+    record(policy, board, world, course, Event::Wanted { up: was_wanted }).map_err(|why| {
+        let text = format!(
+            "{app} has the data of snapshot {id}{aside}, and stays down ({why}); `groundcrew start {app}` starts it"
+        );
+        Refusal::new(why.code, text)
+    })?;
+    course.wanted_now = was_wanted;
     Ok(Done::Said(format!("{app} has the data of snapshot {id}{aside}")))
 }
 
