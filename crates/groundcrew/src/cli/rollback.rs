@@ -101,10 +101,18 @@ fn came_of(app: &str, way: &WayBack, outcome: &Outcome) -> (Exit, &'static str, 
             (Exit::Done, "back", format!("{app}: {to} runs again and is healthy; {from} was left"))
         }
         "current" | "held" | "deferred" if runs != Some(to) => {
-            let text = format!("{app}: {from} still runs; something came in between, ask again");
+            let text = format!("{app}: {from} still runs; {}", why_not(outcome));
             (Exit::Waiting, "not-done", text)
         }
         name => (outcome.exit, name, outcome.text.clone()),
+    }
+}
+
+/// What was in the way of an order for which nothing was touched.
+fn why_not(outcome: &Outcome) -> String {
+    match &outcome.view.unserved {
+        Some(order) => order.why.clone(),
+        None => "something came in between, ask again".to_owned(),
     }
 }
 
@@ -143,7 +151,7 @@ pub(super) fn migrate(
             (Exit::Done, "migrated", format!("{app}: {what}, and it is healthy"))
         }
         "current" | "held" | "deferred" => {
-            let text = format!("{app}: not migrated; something came in between, ask again");
+            let text = format!("{app}: not migrated; {}", why_not(&outcome));
             (Exit::Waiting, "not-done", text)
         }
         name => (outcome.exit, name, outcome.text.clone()),

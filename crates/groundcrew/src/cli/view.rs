@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use groundcrew_engine::noun::Via;
+
 use super::follow::reasons;
 use super::print::{self, said};
 use crate::config::units::show_ms;
@@ -92,6 +94,11 @@ fn rest(view: &View, lines: &mut Vec<String>) {
     }
     if view.config_changed {
         lines.push(format!("its configuration changed: `groundcrew config apply {}`", view.app));
+    }
+    if let Some(order) = &view.unserved {
+        let what = if order.via == Via::Migration { "the migration of" } else { "going to" };
+        let (version, when, why) = (&order.version, print::when(order.at_ms), &order.why);
+        lines.push(format!("{what} {version} was ordered and not done, {when}: {why}"));
     }
     for bad in &view.known_bad {
         lines.push(format!("known-bad: {}: {}", bad.version, bad.why));
