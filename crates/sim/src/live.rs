@@ -175,12 +175,17 @@ fn turns(world: &Shared, story: &Story) -> App {
     let mut silent = Silent;
     let app = load(world);
     let mut agent = Agent::new(&policy, app, &mut ports, &mut silent);
-    if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
-        agent.resume();
-    }
-    adopt(world, &policy, &mut agent);
     let mut life =
         Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
+    if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
+        // Nothing is done on an update whose takeover cannot be recorded.
+        while let Turn::Frozen(why) = agent.resume() {
+            if !life.freeze(&why) {
+                return agent.app().clone();
+            }
+        }
+    }
+    adopt(world, &policy, &mut agent);
     for _ in 0..TURNS_MAX {
         life.stop_under_watch(&mut agent);
         life.take_back(&mut agent);

@@ -118,7 +118,7 @@ impl<'a, 'w> Agent<'a, 'w> {
     /// The first thing a new agent does with an app: says so, if an update is open. A marker that
     /// nobody needs any more goes, or launchers would wait for it for ever.
     pub fn resume(&mut self) -> Turn {
-        if !self.app.state.touches_app() {
+        if !self.app.state.touches_app() || matches!(self.app.state, State::Watching(_)) {
             withdraw(self.stage.ports);
         }
         if self.app.state.update().is_none() {
@@ -134,7 +134,11 @@ impl<'a, 'w> Agent<'a, 'w> {
                     None => Ok(false),
                 };
                 match exchanged {
-                    Ok(exchanged) => Takeover { in_place: seen.in_place, switched_back, exchanged },
+                    Ok(exchanged) => {
+                        let stopped = seen.running.is_none()
+                            && seen.ended.is_some_and(|ended| !ended.by_itself);
+                        Takeover { in_place: seen.in_place, switched_back, exchanged, stopped }
+                    }
                     Err(fault) => return Turn::Frozen(fault.text),
                 }
             }

@@ -254,6 +254,8 @@ fn watch_start(secured: &Secured, stage: &mut Stage<'_, '_>) -> Done {
         let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
         launch(&plan.to, &plan.txn, &run, stage)?;
     }
+    // Whoever began to take it back without a journal kept users out first.
+    hook(&plan.to, &plan.txn, plan.to.procedure.traffic.open.as_ref(), stage)?;
     hand_over(&plan.to, &plan.txn, stage)?;
     Ok(Event::Started)
 }

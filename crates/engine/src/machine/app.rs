@@ -115,6 +115,9 @@ impl App {
             }
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
+                if found.stopped && self.wanted_up {
+                    self.state = resume::watch_anew(self.state, &entry.at);
+                }
                 if found.exchanged {
                     self.last_failed = self.failed_now().or(self.last_failed);
                 }

@@ -99,6 +99,9 @@ pub struct Takeover {
     /// This very update has begun to bring the old data back.
     #[serde(default)]
     pub exchanged: bool,
+    /// Nothing of the app runs, and it did not end by itself.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// One round of a watch.

@@ -118,10 +118,10 @@ fn run_7_an_unwell_app_is_restarted_unless_busy_and_a_dead_one_is_started_though
 #[test]
 fn a_way_back_that_began_under_watch_and_could_not_be_recorded_is_found_again() {
     let watching = || State::Watching(Watching { secured: secured(), seen: WatchSeen::default() });
-    let back = Takeover { switched_back: true, exchanged: true, in_place: None };
+    let back = Takeover { switched_back: true, exchanged: true, ..Takeover::default() };
     let resumed = after(app(watching()), Event::Resumed { found: back });
     assert_eq!(resumed.state.name(), "rb-starting");
-    let half = Takeover { switched_back: false, exchanged: true, in_place: None };
+    let half = Takeover { exchanged: true, ..Takeover::default() };
     let resumed = after(app(watching()), Event::Resumed { found: half });
     assert_eq!(resumed.state.name(), "rb-stopping");
 }
