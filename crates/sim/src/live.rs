@@ -345,7 +345,8 @@ impl Life<'_> {
         let policy = policy(self.story);
         let data = if restore { DataWish::Usual } else { DataWish::Keep };
         let ask = Ask { release: None, data, approved: false, by: "ann" };
-        match choose(agent.app(), &policy, &ask, 0) {
+        let now = self.world.borrow().now();
+        match choose(agent.app(), &policy, &ask, &now) {
             Ok(Choice { way: Way::TakeBack(data), .. }) => {
                 agent.tell(Event::GoBack { by: "ann".to_owned(), data });
             }
@@ -369,7 +370,8 @@ impl Life<'_> {
         }
         let data = if restore { DataWish::Restore(None) } else { DataWish::Keep };
         let ask = Ask { release: None, data, approved: true, by: "ann" };
-        match choose(app, &policy(self.story), &ask, 0) {
+        let now = self.world.borrow().now();
+        match choose(app, &policy(self.story), &ask, &now) {
             Ok(Choice { way: Way::Order(offer), .. }) => Some(Event::Ordered { offer: *offer }),
             other => {
                 self.world.borrow_mut().violation(format!("no way back: {other:?}"));

@@ -349,6 +349,10 @@ impl App {
             txn: secured.update.plan.txn.clone(),
             from: secured.update.plan.from.clone(),
             snapshot,
+            data_went_back: matches!(
+                secured.update.plan.work(),
+                DataWork::Down | DataWork::Restore(_)
+            ),
             closed_uptime_ms: self.uptime.total_ms,
             closed_wall_ms: at.wall_ms,
         });

@@ -52,6 +52,9 @@ pub struct Retained {
     pub from: Option<Installed>,
     /// The data.
     pub snapshot: Option<SnapshotId>,
+    /// The update brought older data back, or undid the migration of the release that it left.
+    #[serde(default)]
+    pub data_went_back: bool,
     /// Accumulated uptime when it closed.
     pub closed_uptime_ms: u64,
     /// Wall clock when it closed.

@@ -48,9 +48,10 @@ impl Hand {
             DataAsk::Restore => DataWish::Restore(None),
             DataAsk::Snapshot(id) => DataWish::Restore(Some(SnapshotId(id.clone()))),
         };
+        let now = super::world::now(&self.settings).map_err(Refusal::failed)?;
         let (release, by) = (back.release.as_deref(), back.by.as_str());
         let ask = Ask { release, data, approved: back.approve, by };
-        let chosen = choose(agent.app(), &self.app.policy, &ask, now_ms());
+        let chosen = choose(agent.app(), &self.app.policy, &ask, &now);
         let Choice { way, from, to, data, instead } = chosen.map_err(refusal)?;
         let event = match way {
             Way::TakeBack(data) => {
