@@ -56,6 +56,10 @@ pub struct App {
     pub paused: bool,
     /// The app should run.
     pub wanted_up: bool,
+    /// Wall clock since when something newer than what runs has waited, whatever it was, milliseconds
+    /// since 1970.
+    #[serde(default)]
+    pub behind_since_ms: Option<i64>,
     /// What a person ordered last, if it came to nothing before anything was touched.
     #[serde(default)]
     pub unserved: Option<Unserved>,
@@ -88,6 +92,7 @@ impl Default for App {
             undone: None,
             paused: false,
             wanted_up: true,
+            behind_since_ms: None,
             unserved: None,
             retries: None,
             serial: None,
@@ -263,6 +268,12 @@ impl App {
     /// Facts beside the state that the event also changes.
     fn note(&mut self, event: &Event, at: &Now) {
         match (event, &self.state) {
+            (_, State::Held(_) | State::Deferred(_)) => {
+                self.behind_since_ms.get_or_insert(at.wall_ms);
+            }
+            (Event::Withdrawn | Event::Closed { ending: Ending::Proven | Ending::Unproven }, _) => {
+                self.behind_since_ms = None;
+            }
             (Event::Switched, State::Migrating(secured) | State::Starting(secured)) => {
                 self.running = Some(secured.update.plan.to.clone());
                 self.running_txn = Some(secured.update.plan.txn.clone());
