@@ -145,6 +145,7 @@ fn what_a_killed_predecessor_left_unfinished_is_removed_at_the_next_start() {
         "state/plans/.groundcrew-7-2.tmp",
         "state/runs/ledger/.groundcrew-7-3.tmp",
         "state/snapshots/ledger/.groundcrew-7-4.tmp",
+        "state/secrets/ledger/.groundcrew-7-5.tmp",
         "state/releases/ledger/aa.partial/file",
         "state/snapshots/ledger/never-taken.json",
         "srv/.groundcrew/ledger/snapshots/s.partial/file",
