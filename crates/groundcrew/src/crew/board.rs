@@ -137,6 +137,9 @@ pub(crate) struct View {
     pub(crate) watch: Option<Watch>,
     /// Candidates that were rolled back here.
     pub(crate) known_bad: Vec<KnownBad>,
+    /// A person let the candidate through that waits.
+    #[serde(default)]
+    pub(crate) approved: bool,
     /// What a person ordered last, if it came to nothing before anything was touched.
     #[serde(default)]
     pub(crate) unserved: Option<Unserved>,
@@ -212,6 +215,9 @@ impl View {
         self.update = open(&app.state);
         self.watch = watch(&app.state);
         self.known_bad.clone_from(&app.known_bad);
+        let waits = matches!(&app.state, State::Held(_) | State::Deferred(_));
+        let offered = app.state.offer().filter(|_| waits).map(|offer| &offer.release.digest);
+        self.approved = offered.is_some_and(|digest| app.approved.contains(digest));
         self.unserved.clone_from(&app.unserved);
         self.pin.clone_from(&app.pin);
         (self.paused, self.wanted_up) = (app.paused, app.wanted_up);
