@@ -16,7 +16,6 @@ mod caring;
 mod channels;
 pub(crate) mod copies;
 mod course;
-mod eyes;
 mod going_back;
 mod hand;
 mod leftovers;
