@@ -23,7 +23,7 @@ mod lock;
 mod looking;
 mod neighbors;
 mod notices;
-mod offers;
+pub(crate) mod offers;
 pub(crate) mod order;
 mod orders;
 mod record;
