@@ -74,6 +74,11 @@ pub enum Refused {
         /// Where it stands.
         state: &'static str,
     },
+    /// An update is watched, and a migration would change what is judged.
+    #[error(
+        "{0} is being watched after its update; migrate it when it is proven: `groundcrew once --wait proven` waits for that"
+    )]
+    Watched(AppName),
     /// A person stopped it.
     #[error(
         "{0} is stopped by hand; `groundcrew start {0}` first, so that the release can be proven"
@@ -166,6 +171,9 @@ pub fn migrate(
     let Some(running) = &app.running else { return Err(Refused::Nothing(name.clone())) };
     if !app.wanted_up {
         return Err(Refused::Stopped(name.clone()));
+    }
+    if matches!(app.state, State::Accepted(_) | State::Watching(_)) {
+        return Err(Refused::Watched(name.clone()));
     }
     if app.state.update().is_some() {
         return Err(Refused::HandsOn { app: name.clone(), state: app.state.name() });

@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
-use groundcrew_engine::agent::{Agent, Look, Turn};
+use groundcrew_engine::agent::{Agent, Look, Revive, Turn};
 use groundcrew_engine::machine::{App, Entry, Event, KnownBad, LastGood, Merit, State, WayBack};
 use groundcrew_engine::noun::{AppName, ConfigHash, SnapshotId};
 use groundcrew_engine::plan::{
@@ -189,7 +189,7 @@ fn turns(world: &Shared, story: &Story) -> App {
     for _ in 0..TURNS_MAX {
         life.stop_under_watch(&mut agent);
         life.take_back(&mut agent);
-        let turn = agent.turn(life.due, true);
+        let turn = agent.turn(life.due, Revive::Yes);
         life.due = false;
         life.tidy(&mut agent);
         let goes_on = match turn {

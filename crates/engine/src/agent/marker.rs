@@ -5,7 +5,7 @@
 //! launcher may wait with its flag set until the marker is gone; so the marker never stays set while
 //! we wait for the flag, or for a person.
 
-use super::{Agent, Turn, gather};
+use super::{Agent, Revive, Turn, gather};
 use crate::machine::{Action, Event, State, Step};
 use crate::noun::Fault;
 use crate::ports::{Busy, Ports};
@@ -69,8 +69,8 @@ impl Agent<'_, '_> {
         }
     }
 
-    pub(super) fn facts(&mut self, due: bool, may_revive: bool) -> crate::machine::Facts {
-        let mut facts = gather::facts(self.stage.ports, due, may_revive);
+    pub(super) fn facts(&mut self, due: bool, revive: Revive) -> crate::machine::Facts {
+        let mut facts = gather::facts(self.stage.ports, due, revive);
         facts.unwell = self.unwell.is_some();
         facts
     }

@@ -55,6 +55,17 @@ pub enum Turn {
     Frozen(String),
 }
 
+/// Whether an app that ended may be started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revive {
+    /// It may.
+    Yes,
+    /// Unless its latest run ended by itself, and well.
+    UnlessEndedWell,
+    /// It may not, or not yet.
+    No,
+}
+
 /// Drives one app.
 #[allow(missing_debug_implementations, reason = "trait objects have no useful form")]
 pub struct Agent<'a, 'w> {
@@ -152,13 +163,12 @@ impl<'a, 'w> Agent<'a, 'w> {
         self.record(event)
     }
 
-    /// One turn. `due`: a waiting candidate should be judged again. `may_revive`: an app that
-    /// ended may be started again.
-    pub fn turn(&mut self, due: bool, may_revive: bool) -> Turn {
+    /// One turn. `due`: a waiting candidate should be judged again.
+    pub fn turn(&mut self, due: bool, revive: Revive) -> Turn {
         if !self.unrecorded.is_empty() && self.app.state.is_settled() && !self.flush() {
             return Turn::Frozen("the journal cannot be written".to_owned());
         }
-        let facts = self.facts(due, may_revive);
+        let facts = self.facts(due, revive);
         match self.app.action(&facts) {
             Action::Wait(why) => {
                 self.stand_by();
@@ -188,7 +198,7 @@ impl<'a, 'w> Agent<'a, 'w> {
                 other => return other,
             }
             // Without a durable intent a forward step is not taken: the app now goes back.
-            let facts = gather::facts(self.stage.ports, false, false);
+            let facts = gather::facts(self.stage.ports, false, Revive::No);
             if !self.unrecorded.is_empty() && self.app.action(&facts) != Action::Do(step) {
                 return Turn::Progress;
             }

@@ -282,7 +282,7 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
     match stage.ports.runtime.observe() {
         Ok(seen) => {
             let ended = seen.ended.map(|ended| ended.how);
-            Event::EvidenceKept { ended, output: seen.output }
+            Event::EvidenceKept { ended, output: stage.ports.runtime.output() }
         }
         Err(fault) => {
             let ended = Some(format!("the runtime could not be asked: {fault}"));

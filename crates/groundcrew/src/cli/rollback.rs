@@ -12,6 +12,7 @@ use super::print::{self, Printer};
 use super::reach::{Reach, unexpected};
 use super::tell::who;
 use crate::config::{Overrides, Settings};
+use crate::crew::copies;
 use crate::crew::order::{DataAsk, GoBack, WayBack};
 use crate::crew::request::{Reply, Request};
 use crate::exit::{Exit, Refusal};
@@ -36,19 +37,22 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
     let app = &ask.app;
-    let data = match (&ask.restore_data, ask.keep_data) {
+    let mut release = ask.release.clone();
+    let mut restore = ask.restore_data.clone();
+    // `--restore-data SNAPSHOT`, written with a space, is what it looks like: no release is called so.
+    if restore == Some(None)
+        && let Some(word) = &release
+        && copies::list(&settings, app)?.iter().any(|copy| copy.id == *word)
+    {
+        restore = Some(release.take());
+    }
+    let data = match (&restore, ask.keep_data) {
         (Some(Some(id)), _) => DataAsk::Snapshot(id.clone()),
         (Some(None), _) => DataAsk::Restore,
         (None, true) => DataAsk::Keep,
         (None, false) => DataAsk::Usual,
     };
-    let back = GoBack {
-        release: ask.release.clone(),
-        data,
-        approve: ask.approve,
-        only_say: ask.dry_run,
-        by: who(),
-    };
+    let back = GoBack { release, data, approve: ask.approve, only_say: ask.dry_run, by: who() };
     let mut reach = Reach::open(settings, overrides)?;
     let way = match reach.ask(Request::Rollback { app: app.clone(), back })? {
         Reply::GoesBack { way } => way,

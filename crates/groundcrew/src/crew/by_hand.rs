@@ -4,7 +4,7 @@
 //! done while an update has its hands on the app. A wish is recorded before it is carried out, so that a crash leaves
 //! what the person wanted, not what happened to run.
 
-use groundcrew_engine::agent::{Agent, Turn, ask_to_stop, withdraw};
+use groundcrew_engine::agent::{Agent, Revive, Turn, ask_to_stop, withdraw};
 use groundcrew_engine::machine::Event;
 use groundcrew_engine::noun::{Fault, SnapshotId, TxnId};
 use groundcrew_engine::policy::Policy;
@@ -205,7 +205,7 @@ fn up_again(policy: &Policy, board: &Board, world: &mut World, course: &mut Cour
         let mut progress = ShownProgress::new(app.as_str(), board.clone());
         let mut ports = world.ports();
         let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
-        let turned = agent.turn(false, true);
+        let turned = agent.turn(false, Revive::Yes);
         course.state = agent.app().clone();
         drop(agent);
         match (turned, ports.runtime.observe().map(|seen| seen.running.is_some())) {

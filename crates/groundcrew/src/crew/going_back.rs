@@ -42,6 +42,10 @@ impl Hand {
         course: &mut Course,
         back: &GoBack,
     ) -> Result<Done, Refusal> {
+        if let DataAsk::Snapshot(id) = &back.data {
+            // A wrong name is told as such, before anything is made of it.
+            copies::owner(&self.settings, self.name(), id)?;
+        }
         let data = match &back.data {
             DataAsk::Usual => DataWish::Usual,
             DataAsk::Keep => DataWish::Keep,
@@ -153,9 +157,10 @@ fn now_ms() -> i64 {
 
 fn refusal(refused: Refused) -> Refusal {
     let code = match &refused {
-        Refused::HandsOn { .. } | Refused::KnownBad { .. } | Refused::OneWay { .. } => {
-            Exit::Waiting
-        }
+        Refused::HandsOn { .. }
+        | Refused::Watched(_)
+        | Refused::KnownBad { .. }
+        | Refused::OneWay { .. } => Exit::Waiting,
         _ => Exit::Usage,
     };
     Refusal::new(code, refused.to_string())

@@ -99,3 +99,18 @@ fn a_way_back_that_the_host_stopped_is_walked_again_while_nothing_runs() {
 
     assert_eq!(stuck_by(FaultKind::Candidate).action(&facts(false, false)), waits);
 }
+
+#[test]
+fn a_healthy_watch_before_a_way_back_is_no_downtime() {
+    let mut watched = back();
+    (watched.update.down_ms, watched.update.up_ms) = (Some(1_000), Some(1_300));
+    let now = |wall_ms| Now { wall_ms, ..at(0) };
+    let stopped = Event::RbStopped { report: StopReport::default() };
+    let state = back::apply(State::RbStopping(watched), &stopped, &now(60_000)).unwrap();
+    let update = state.update().unwrap();
+    assert_eq!((update.down_ms, update.up_ms), (Some(59_700), None));
+    // Stopped once more: it was down in between.
+    let State::RbData(again) = state else { panic!("{state:?}") };
+    let state = back::apply(State::RbStopping(again), &stopped, &now(61_000)).unwrap();
+    assert_eq!(state.update().unwrap().down_ms, Some(59_700));
+}
