@@ -138,10 +138,6 @@ watch   = {{ window = "4200ms", interval = "100ms", failures = 2 }}
         Pid::from_child(self.agent.as_ref().unwrap())
     }
 
-    pub(crate) fn signal_agent(&self, signal: Signal) {
-        kill_process(self.agent_pid(), signal).unwrap();
-    }
-
     /// Kills the agent and waits for its end.
     pub(crate) fn kill_agent(&mut self, signal: Signal) {
         let mut agent = self.agent.take().unwrap();

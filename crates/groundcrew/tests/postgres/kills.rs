@@ -1,27 +1,18 @@
 //! SIGKILL of the agent in every phase of an update and of a way back.
 //!
-//! The agent is held still, the journal is read, and the agent is let go on for a moment if its last
-//! event is not of the phase that is aimed at. So nothing happens between the look and the kill, and
-//! a phase is hit that lasts for no longer than one commit. What died is asked by `status`
-//! afterwards: it has to name the phase. A phase that was over between two looks is tried again with
-//! another release.
+//! The agent is held still when the journal shows the phase, and killed before it does anything
+//! else. `status` is asked afterwards, and has to name the phase. One that was over between two
+//! looks at the journal is tried again with another release.
 
-use std::time::{Duration, Instant};
-
+use groundcrew_rig::hold::hold;
 use groundcrew_rig::journal::Journal;
-use rustix::process::{Signal, WaitOptions, waitpid};
+use rustix::process::Signal;
 
 use crate::host::{Dump, Host};
 use crate::made::{self, expects, pay};
 
 /// How many releases are offered for the phases of one test.
 const TRIES: usize = 6;
-
-/// How long a phase is waited for.
-const DEADLINE: Duration = Duration::from_secs(60);
-
-/// How long the agent may go on between two looks.
-const MOMENT: Duration = Duration::from_micros(150);
 
 /// The last event of the journal while the app is in a phase.
 const PHASES: [(&str, &[&str]); 22] = [
@@ -57,27 +48,12 @@ fn last_event(host: &Host) -> i64 {
 /// before the agent was seen in it.
 fn kill_in(host: &mut Host, phase: &str, since: i64) -> bool {
     let (_, events) = PHASES.iter().find(|(name, _)| *name == phase).unwrap();
-    let journal = Journal::open(&host.path("state")).unwrap().unwrap();
-    let deadline = Instant::now() + DEADLINE;
-    loop {
-        host.signal_agent(Signal::STOP);
-        let (_, status) = waitpid(Some(host.agent_pid()), WaitOptions::UNTRACED).unwrap().unwrap();
-        assert!(status.stopped(), "the agent ended: {status:?}");
-        // A journal that cannot be read just now shows nothing.
-        let seen = journal.after(since).unwrap_or_default();
-        let last = seen.last().map_or("", |line| line.phase.as_str());
-        if events.contains(&last) {
-            host.kill_agent(Signal::KILL);
-            assert_eq!(host.view()["state"], phase, "the last event is {last}");
-            return true;
-        }
-        host.signal_agent(Signal::CONT);
-        if seen.iter().any(|line| line.phase == "closed") {
-            return false;
-        }
-        assert!(Instant::now() < deadline, "{phase} was not seen, the last event is {last}");
-        std::thread::sleep(MOMENT);
+    let held = hold(host.agent_pid(), &host.path("state"), since, events).unwrap();
+    if held {
+        host.kill_agent(Signal::KILL);
+        assert_eq!(host.view()["state"], phase);
     }
+    held
 }
 
 /// Lets an agent die in each phase of a good update; the next one finishes it, and each step has
