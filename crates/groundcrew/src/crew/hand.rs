@@ -271,9 +271,7 @@ impl Hand {
         let may_revive = self.may_revive(agent.app(), eyes, course);
         let turn = agent.turn(course.due, may_revive);
         let revived = agent.app().revivals != revivals;
-        if revived {
-            course.wanted_now = false;
-        }
+        course.wanted_now &= !revived;
         // One judgment per asking, even where each says something new.
         course.due = course.due && (!waited || revived);
         course.revival.note(agent.app().revivals, Instant::now());
@@ -286,7 +284,9 @@ impl Hand {
             course.tidying.ask();
         }
         course.open_before = open;
-        if turn == Turn::Progress {
+        if agent.has_unrecorded() {
+            self.show_unrecorded(agent);
+        } else if turn == Turn::Progress {
             self.trouble(None);
         }
         turn
