@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use groundcrew_engine::agent::{Agent, Turn, ask_to_stop};
+use groundcrew_engine::agent::{Agent, Revive, Turn, ask_to_stop};
 use groundcrew_engine::machine::{App, Event};
 use groundcrew_engine::plan::Installed;
 use groundcrew_engine::ports::Silent;
@@ -36,7 +36,7 @@ fn restart(world: &Shared, story: &Story) -> Turn {
     let installed = Box::new(Installed { release, config, procedure });
     assert_eq!(agent.tell(Event::Adopted { installed }), Turn::Progress);
     agent.restart_because(Some("it answers nobody".to_owned()));
-    agent.turn(false, true)
+    agent.turn(false, Revive::Yes)
 }
 
 #[test]

@@ -44,7 +44,7 @@ impl Agent<'_, '_> {
             if step == Step::Restart {
                 return Some(Turn::Rest("the marker for launchers cannot be set"));
             }
-            let facts = self.facts(false, false);
+            let facts = self.facts(false, Revive::No);
             if step == Step::RbStop && facts.observed && facts.running.is_none() {
                 // Nothing runs that a launcher could rely on, and what is down may be started.
                 return None;
@@ -52,7 +52,7 @@ impl Agent<'_, '_> {
             self.failed_in_row = self.failed_in_row.saturating_add(1);
             return Some(self.record(Event::Failed { step, fault }));
         }
-        let facts = self.facts(false, false);
+        let facts = self.facts(false, Revive::No);
         if self.app.action(&facts) == Action::Do(step) {
             return None;
         }

@@ -165,8 +165,15 @@ impl<'a, 'w> Agent<'a, 'w> {
 
     /// One turn. `due`: a waiting candidate should be judged again.
     pub fn turn(&mut self, due: bool, revive: Revive) -> Turn {
-        if !self.unrecorded.is_empty() && self.app.state.is_settled() && !self.flush() {
-            return Turn::Frozen("the journal cannot be written".to_owned());
+        // The way back was walked to its end: nothing is left to do but to record it.
+        let was_closed = self
+            .unrecorded
+            .last()
+            .is_some_and(|fact| fact.entry.event == Event::Intent { step: Step::Close });
+        if (self.app.state.is_settled() || was_closed)
+            && let Err(why) = self.flush()
+        {
+            return Turn::Frozen(why);
         }
         let facts = self.facts(due, revive);
         match self.app.action(&facts) {
@@ -365,28 +372,25 @@ impl<'a, 'w> Agent<'a, 'w> {
     /// Frees the reserved room, reopens the store, and appends all that it missed.
     fn relieve(&mut self, fact: &Unrecorded) -> Result<(), String> {
         self.stage.ports.journal.relieve().map_err(|error| error.text)?;
-        if !self.flush() {
-            return Err("what happened before could not be recorded".to_owned());
-        }
+        self.flush()?;
         self.append(fact)
     }
 
-    /// Appends what the store could not take before; true when nothing is left.
-    fn flush(&mut self) -> bool {
+    /// Appends what the store could not take before; what it still does not take is kept.
+    fn flush(&mut self) -> Result<(), String> {
         if self.unrecorded.is_empty() {
-            return true;
+            return Ok(());
         }
-        if self.stage.ports.journal.relieve().is_err() {
-            return false;
-        }
+        let unwritable = |why: String| format!("the journal cannot be written: {why}");
+        self.stage.ports.journal.relieve().map_err(|error| unwritable(error.text))?;
         while !self.unrecorded.is_empty() {
             let fact = self.unrecorded.remove(0);
-            if self.append(&fact).is_err() {
+            if let Err(why) = self.append(&fact) {
                 self.unrecorded.insert(0, fact);
-                return false;
+                return Err(unwritable(why));
             }
         }
-        true
+        Ok(())
     }
 
     /// What happens to an app whose journal cannot be written.

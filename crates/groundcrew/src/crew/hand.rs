@@ -265,9 +265,7 @@ impl Hand {
         let revivals = agent.app().revivals;
         let turn = agent.turn(course.due, self.revive(agent.app(), course));
         let revived = agent.app().revivals != revivals;
-        if revived {
-            course.wanted_now = false;
-        }
+        course.wanted_now &= !revived;
         self.let_launchers_go(host, course, &turn);
         // One judgment per asking, even where each says something new.
         course.due = course.due && (!waited || revived);
@@ -281,7 +279,9 @@ impl Hand {
             course.tidying.ask();
         }
         course.open_before = open;
-        if turn == Turn::Progress {
+        if agent.has_unrecorded() {
+            self.show_unrecorded(agent);
+        } else if turn == Turn::Progress {
             self.trouble(None);
         }
         turn
