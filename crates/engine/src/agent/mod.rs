@@ -17,13 +17,14 @@ mod on_data;
 mod perform;
 mod post_mortem;
 pub mod prove;
+mod takeover;
 
 use std::time::Duration;
 
 use crate::data::{Passage, passage};
 use crate::gate::{Answer, Round, judge};
 use crate::keep::keep_set;
-use crate::machine::{Action, App, Entry, Event, State, Step, Takeover, Update};
+use crate::machine::{Action, App, Entry, Event, State, Step, Update};
 use crate::notes::NoteFile;
 use crate::noun::{Digest, Offer, TxnId};
 use crate::plan::{DataWork, Installed, Plan};
@@ -124,38 +125,6 @@ impl<'a, 'w> Agent<'a, 'w> {
     #[must_use]
     pub fn judged(&self) -> &[Answer] {
         &self.judged
-    }
-
-    /// The first thing a new agent does with an app: says so, if an update is open. A marker that
-    /// nobody needs any more goes, or launchers would wait for it for ever.
-    pub fn resume(&mut self) -> Turn {
-        if !self.app.state.touches_app() || matches!(self.app.state, State::Watching(_)) {
-            withdraw(self.stage.ports);
-        }
-        if self.app.state.update().is_none() {
-            return Turn::Progress;
-        }
-        let found = match self.stage.ports.runtime.observe() {
-            Ok(seen) => {
-                let txn = self.app.state.update().map(|update| &update.plan.txn);
-                let back = seen.placed_by.as_ref();
-                let switched_back = back.is_some_and(|(by, back)| *back && Some(by) == txn);
-                let exchanged = match txn {
-                    Some(txn) => self.stage.ports.snapshots.was_exchanged(txn),
-                    None => Ok(false),
-                };
-                match exchanged {
-                    Ok(exchanged) => {
-                        let stopped = seen.running.is_none()
-                            && seen.ended.is_some_and(|ended| !ended.by_itself);
-                        Takeover { in_place: seen.in_place, switched_back, exchanged, stopped }
-                    }
-                    Err(fault) => return Turn::Frozen(fault.text),
-                }
-            }
-            Err(fault) => return Turn::Frozen(fault.text),
-        };
-        self.record(Event::Resumed { found })
     }
 
     /// Records what a person or the source says.

@@ -1,21 +1,21 @@
 //! What a person does to an app outside any update: stop, start, restart, put a snapshot back.
 //!
 //! A stop is announced and the busy flag asked before anything that runs is stopped, and nothing is
-//! done while an update has its hands on the app. A wish is recorded before it is carried out, so that a crash leaves
-//! what the person wanted, not what happened to run.
+//! done while an update has its hands on the app. A wish is recorded before it is carried out, so
+//! that a crash leaves what the person wanted, not what happened to run.
 
 use groundcrew_engine::agent::{Agent, Revive, Turn, ask_to_stop, withdraw};
 use groundcrew_engine::machine::Event;
 use groundcrew_engine::noun::{Fault, SnapshotId, TxnId};
 use groundcrew_engine::policy::Policy;
-use groundcrew_engine::ports::{RestoreOrder, Silent, StopOrder};
+use groundcrew_engine::ports::{Host, RestoreOrder, Silent, StopOrder};
 
 use super::board::Board;
 use super::course::Course;
-use super::hand::NO_ROOM;
+use super::hand::{Hand, NO_ROOM};
 use super::order::{Done, Order};
 use super::record::ShownProgress;
-use super::world::World;
+use super::world::{self, World};
 use crate::config::Settings;
 use crate::exit::{Exit, Refusal};
 
@@ -42,6 +42,21 @@ pub(super) fn run(
         withdraw(&mut world.ports());
     }
     done
+}
+
+impl Hand {
+    /// Launchers wait for an app that was stopped by hand to run again, or until nothing starts it.
+    pub(super) fn let_launchers_go(&self, host: &mut dyn Host, course: &mut Course, turn: &Turn) {
+        if !course.announced {
+            return;
+        }
+        let runs = world::is_up(&self.settings, self.name()) == Some(true);
+        if runs || *turn != Turn::Progress {
+            course.announced = false;
+            // A marker that cannot be removed now is removed by the next agent.
+            drop(host.announce(false));
+        }
+    }
 }
 
 fn carry_out(

@@ -287,19 +287,6 @@ impl Hand {
         turn
     }
 
-    /// Launchers wait for an app that was stopped by hand to run again, or until nothing starts it.
-    fn let_launchers_go(&self, host: &mut dyn Host, course: &mut Course, turn: &Turn) {
-        if !course.announced {
-            return;
-        }
-        let runs = world::is_up(&self.settings, self.name()) == Some(true);
-        if runs || *turn != Turn::Progress {
-            course.announced = false;
-            // A marker that cannot be removed now is removed by the next agent.
-            drop(host.announce(false));
-        }
-    }
-
     fn revive(&self, app: &App, course: &Course) -> Revive {
         if course.wanted_now {
             return Revive::Yes;
