@@ -19,6 +19,7 @@ use groundcrew_rig::{Result, bench};
 
 const USAGE: &str = "\
 usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres] [--seed S] [--json]
+       groundcrew-rig bench recorder [--quick] [--json]
        groundcrew-rig bench update [--quick] [--json] [--only downtime|many|idle]
        both: --program PATH is groundcrew, the one beside this program by default";
 
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     let ended = match words.split_first() {
         Some((first, rest)) if first == "soak" => soak(rest),
         Some((first, rest))
-            if first == "bench" && rest.first().is_some_and(|of| of == "update") =>
+            if first == "bench"
+                && rest.first().is_some_and(|of| ["recorder", "update"].contains(&of.as_str())) =>
         {
             measure(rest)
         }
@@ -117,7 +119,8 @@ fn measure(words: &[String]) -> Result<ExitCode> {
         only: value(words, "--only").map(str::to_owned),
         dir: dir.path().to_owned(),
     };
-    let figures = bench::update(&options, &mut |line| say(line))?;
+    let bench = if has("recorder") { bench::recorder } else { bench::update };
+    let figures = bench(&options, &mut |line| say(line))?;
     say(&bench::table(&figures));
     if has("--json") {
         writeln!(std::io::stdout(), "{}", bench::json(&figures)).context("cannot print")?;
