@@ -196,7 +196,7 @@ fn reading(dir: &Path, amount: &Amount) -> Result<Figure> {
 
 /// Reads and sums each record's bytes, and nothing else.
 fn bare_read(dir: &Path) -> Result<()> {
-    let mut buffer = vec![0; 4 << 20];
+    let mut buffer = vec![0; BUFFER];
     for entry in fs::read_dir(dir)? {
         let mut file = File::open(entry?.path())?;
         loop {
