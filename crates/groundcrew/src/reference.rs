@@ -118,7 +118,8 @@ fn the_reference_has_every_exit_code() {
     text.push_str(
         "\n`groundcrew once` ends with the worst of its apps' codes: stuck, then rolled back, then failed, \
          and so on down to done.\n\n\
-         `groundcrew healthcheck` has its own: 0 the agent answers, 1 it does not, 64 it was called wrongly.\n\n\
+         `groundcrew healthcheck` has its own: 0 the agent answers and can write its journal, \
+         1 it does not, or this user may not ask it, 64 it was called wrongly.\n\n\
          [The command line](cli.md) says which command ends with which.\n",
     );
     check("exit-codes.md", &text);

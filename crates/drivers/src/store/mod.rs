@@ -12,7 +12,7 @@
 //!   An app whose events or checkpoint this version does not know, or whose rows are damaged, is
 //!   refused by name; the others load.
 //! - **A store that failed is not written again** until [`Store::relieve`] gave room free and reopened
-//!   it. A transaction that failed and arrived after all is taken out by the app's next append.
+//!   it, or [`Store::reopen`] did without giving any free. A transaction that failed and arrived after all is taken out by the app's next append.
 //! - **A damaged store is set aside** ([`set_aside`]) and a fresh one begins with a flag that only a
 //!   person clears: [`Store::observe_only`]. So does a store that is gone while snapshots, releases or
 //!   plans are there.
@@ -147,10 +147,18 @@ impl Store {
 
     /// Gives the room free that was reserved for this app, reopens the store and writes to it.
     pub(super) fn relieve(&self, app: &str) -> Result<(), Error> {
-        let path = journal(&self.dir);
         let freed = self.free_ballast(app);
-        let mut inner = self.inner();
         // Even if the room could not be freed, the disk may have room again.
+        self.reopen().and(freed)
+    }
+
+    /// Opens the store anew and writes to it, so that a transaction that failed is not the last.
+    ///
+    /// # Errors
+    /// It still cannot be written.
+    pub fn reopen(&self) -> Result<(), Error> {
+        let path = journal(&self.dir);
+        let mut inner = self.inner();
         drop(inner.db.take());
         let mut db = schema::connect(&path)?;
         schema::check(&db, &path)?;
@@ -159,9 +167,20 @@ impl Store {
         let probe = tx.execute("UPDATE meta SET reopened = reopened + 1", []).map(drop);
         let written = probe.and_then(|()| tx.commit()).map_err(fail);
         inner.db = Some(db);
-        written.and(freed)?;
+        written?;
         inner.poisoned = None;
         Ok(())
+    }
+
+    /// Finds out whether the store can be written, by writing to it.
+    ///
+    /// # Errors
+    /// It cannot.
+    pub fn try_write(&self) -> Result<(), Error> {
+        // A row that stays as it is would not be written.
+        self.write("write to", |tx| {
+            tx.execute("UPDATE meta SET reopened = reopened + 1", []).map(drop)
+        })
     }
 
     /// A panic of another thread left a transaction that was rolled back, and nothing worse.

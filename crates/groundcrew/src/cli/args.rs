@@ -269,7 +269,7 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: PostmortemCommand,
     },
-    /// Ask the agent whether it answers: 0 it does, 1 it does not, 64 usage.
+    /// Ask the agent whether it answers and can write its journal: 0 yes, 1 no, 64 usage.
     Healthcheck,
     /// Show what groundcrew does, on this machine, in about a minute.
     Demo(DemoArgs),

@@ -31,6 +31,8 @@ use clap::Parser as _;
 
 use crate::agent;
 use crate::config::{Overrides, Settings};
+use crate::crew::request::{Reply, Request};
+use crate::crew::socket::Line;
 use crate::exit::{Exit, Refusal};
 pub(crate) use args::Args;
 use args::Command;
@@ -153,7 +155,7 @@ fn state_is_there(settings: &Settings, overrides: &Overrides) -> Result<(), Refu
     }
     Err(Refusal::usage(format!(
         "there is no state directory {}\n  → --state or GROUNDCREW_STATE names it; leave both out for \
-         the one of the configuration",
+         the one of the configuration; `groundcrew init` makes one",
         settings.state.display()
     )))
 }
@@ -168,25 +170,39 @@ fn demo_app(args: Vec<std::ffi::OsString>) -> ExitCode {
     }
 }
 
-/// The agent answers on its socket: 0; it does not: 1.
+/// The agent answers on its socket and can write its journal: 0; else 1.
 fn healthcheck(overrides: &Overrides) -> ExitCode {
-    use crate::crew::request::{Reply, Request};
-    use crate::crew::socket::Line;
-    let answer = settings(overrides).and_then(|settings| match Line::open(&settings.run)? {
-        Some(mut line) => line.ask(Request::Ping),
-        None => Err(Refusal::failed(
-            "no agent runs\n  → `groundcrew agent` is one; with systemd: systemctl start groundcrew",
-        )),
-    });
-    match answer {
-        Ok(Reply::Pong { pid, version }) => {
+    match ask_health(overrides) {
+        Ok((pid, version)) => {
             print::data(&format!("the agent answers: pid {pid}, version {version}\n"));
             ExitCode::SUCCESS
         }
-        Ok(_) => ExitCode::FAILURE,
         Err(refusal) => {
-            print::talk(&format!("groundcrew: not healthy: {refusal}"));
+            print::talk(&format!("groundcrew: not healthy: {refusal}{}", way_out(&refusal.text)));
             ExitCode::FAILURE
         }
     }
+}
+
+fn ask_health(overrides: &Overrides) -> Result<(u32, String), Refusal> {
+    let settings = settings(overrides)?;
+    let Some(mut line) = Line::open(&settings.run)? else {
+        let place = crate::crew::socket::path(&settings.run);
+        // Everybody but root has places of their own.
+        let other = match rustix::process::geteuid().is_root() {
+            true => "",
+            false => "\n  → `sudo groundcrew healthcheck` asks the agent of root",
+        };
+        return Err(Refusal::failed(format!(
+            "no agent runs: nobody listens on {}\n  → `groundcrew agent` is one; with systemd: \
+             systemctl start groundcrew{other}",
+            place.display()
+        )));
+    };
+    let (pid, version) = match line.ask(Request::Ping)? {
+        Reply::Pong { pid, version } => (pid, version),
+        other => return Err(reach::unexpected(&other)),
+    };
+    line.ask(Request::TryWrite)?;
+    Ok((pid, version))
 }

@@ -3,10 +3,15 @@
 use super::args::{Command, ConfigCommand, SnapshotCommand};
 
 impl Command {
-    /// It only looks at what the state directory holds.
+    /// It only looks, and has nothing to look at without a state directory.
     pub(crate) fn only_reads(&self) -> bool {
         match self {
-            Self::Status { .. } | Self::History { .. } | Self::Postmortem { .. } => true,
+            Self::Status { .. }
+            | Self::History { .. }
+            | Self::Postmortem { .. }
+            | Self::Check { .. } => true,
+            Self::Update(ask) => ask.dry_run,
+            Self::Rollback(ask) => ask.dry_run,
             Self::Logs { follow, .. } => !follow,
             Self::Snapshot { command } => !matches!(command, SnapshotCommand::Restore { .. }),
             _ => false,

@@ -241,10 +241,11 @@ impl Hand {
         }
     }
 
-    /// Whether the thread ends here. An app that an update has taken down is brought up first: the
-    /// next agent may be days away.
+    /// Whether the thread ends here. An app that an update or a restart by hand has taken down is
+    /// brought up first: the next agent may be days away.
     fn is_over(&self, agent: &Agent<'_, '_>, course: &mut Course) -> bool {
-        let goes_on = course.working && !agent.app().state.may_be_left();
+        let on_its_way = course.announced || !agent.app().state.may_be_left();
+        let goes_on = course.working && on_its_way;
         self.bell.hold(goes_on);
         if !self.bell.is_ending() {
             return false;

@@ -315,6 +315,10 @@ impl Crew {
                 pid: std::process::id(),
                 version: env!("CARGO_PKG_VERSION").to_owned(),
             }),
+            Request::TryWrite => match self.store.try_write() {
+                Ok(()) => Ok(Reply::Done { text: "the journal can be written".to_owned() }),
+                Err(why) => Err(Refusal::failed(format!("the journal cannot be written: {why}"))),
+            },
             Request::Status => Ok(Reply::Status { apps: self.board.all() }),
             Request::History { app, limit } => self.history(app.as_deref(), limit),
             Request::Trust => self.trust(),

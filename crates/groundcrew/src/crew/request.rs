@@ -25,6 +25,8 @@ pub(crate) const HISTORY_MAX: usize = 1_000;
 pub(crate) enum Request {
     /// Are you there?
     Ping,
+    /// Can the journal be written?
+    TryWrite,
     /// How are the apps?
     Status,
     /// Which updates are over?

@@ -66,6 +66,24 @@ impl Store {
         self.store.clear_observe_only().map_err(said)
     }
 
+    /// Finds out whether it can be written.
+    ///
+    /// # Errors
+    ///
+    /// Why not.
+    pub(crate) fn try_write(&self) -> Said<()> {
+        self.mended(store::Store::try_write)
+    }
+
+    /// Writes what follows from no event. A transaction that failed closes the store to all that come
+    /// after it; an app at rest has no event that would open it again.
+    fn mended<T>(&self, write: impl Fn(&store::Store) -> Result<T, store::Error>) -> Said<T> {
+        match write(&self.store) {
+            Err(_) if self.store.reopen().is_ok() => write(&self.store).map_err(said),
+            written => written.map_err(said),
+        }
+    }
+
     /// Folds one app.
     ///
     /// # Errors
@@ -111,7 +129,7 @@ impl Store {
     ///
     /// It cannot be recorded.
     pub(crate) fn looked(&self, app: &AppName, looked: &Looked) -> Said<()> {
-        self.store.checked(app, looked.at_ms, looked.error.as_deref()).map_err(said)
+        self.mended(|store| store.checked(app, looked.at_ms, looked.error.as_deref()))
     }
 
     /// The latest look at the source.
@@ -134,7 +152,7 @@ impl Store {
     ///
     /// Nothing went.
     pub(crate) fn prune(&self, now: &Now) -> Said<()> {
-        self.store.prune(now).map(drop).map_err(said)
+        self.mended(|store| store.prune(now)).map(drop)
     }
 
     /// Notices that people are to be told now.
@@ -152,7 +170,7 @@ impl Store {
     ///
     /// It cannot be recorded.
     pub(crate) fn queue(&self, app: &str, notice: &Notice) -> Said<()> {
-        self.store.queue(app, notice, now_ms()).map_err(said)
+        self.mended(|store| store.queue(app, notice, now_ms()))
     }
 
     /// A notice was sent everywhere.
@@ -161,7 +179,7 @@ impl Store {
     ///
     /// It cannot be recorded.
     pub(crate) fn told(&self, key: &str) -> Said<()> {
-        self.store.delivered(key, now_ms()).map_err(said)
+        self.mended(|store| store.delivered(key, now_ms()))
     }
 
     /// A notice could not be sent everywhere; it is due again after this pause.
@@ -171,7 +189,7 @@ impl Store {
     /// It cannot be recorded.
     pub(crate) fn not_told(&self, key: &str, pause: Duration) -> Said<()> {
         let pause_ms = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
-        self.store.failed(key, now_ms().saturating_add(pause_ms)).map_err(said)
+        self.mended(|store| store.failed(key, now_ms().saturating_add(pause_ms)))
     }
 }
 

@@ -68,6 +68,25 @@ fn gate_1_a_stop_and_a_restart_by_hand_are_announced_to_launchers() {
     }
 }
 
+/// Nobody may come after the agent for days, so what a restart took down is up before it ends.
+#[test]
+fn an_agent_that_is_ended_while_it_restarts_an_app_brings_it_up_first() {
+    let mut bench = Bench::new();
+    let text = std::fs::read_to_string(bench.path("groundcrew.toml")).unwrap();
+    bench.write("groundcrew.toml", &text.replace("grace = \"5s\"", "grace = \"2s\""));
+    bench.install("1.0.0");
+    bench.start_agent();
+    let marker = bench.path("state/run/updating/ledger");
+    // It takes its whole grace, because it does not hear the signal.
+    rustix::process::kill_process(bench.app_process(), rustix::process::Signal::STOP).unwrap();
+    let mut command = bench.spawn(&["restart", "ledger"]);
+    bench.until("it is announced", || marker.exists());
+    assert!(bench.end_agent(rustix::process::Signal::TERM).success());
+    command.wait().unwrap();
+    assert!(!bench.path("state/run/updating").exists(), "a launcher would wait for ever");
+    bench.until("it serves again", || bench.version().is_some());
+}
+
 #[test]
 fn a_snapshot_of_the_running_release_is_put_back_by_hand() {
     let bench = Bench::new();

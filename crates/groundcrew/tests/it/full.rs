@@ -293,3 +293,22 @@ fn a_sync_that_fails_in_an_update_leaves_old_with_old_or_new_with_new() {
     });
     small.leaves_nothing();
 }
+
+/// An app at rest records nothing, so nothing else would open the store again.
+#[test]
+fn a_journal_that_cannot_be_written_is_no_health_and_is_written_again_without_an_event() {
+    let mut small = Small::new("");
+    small.host.start_agent().unwrap();
+    small.host.run(&["healthcheck"]).unwrap().ends(0);
+    let refused = Refused::new(&small);
+    let ran = small.host.run(&["healthcheck"]).unwrap().ends(1);
+    assert!(ran.err.contains("the journal cannot be written"), "{ran:?}");
+    drop(refused);
+    std::fs::remove_dir_all(small.path("releases")).unwrap();
+    let error = |small: &Small| small.host.view(NAME).unwrap()["last_check"]["error"].clone();
+    small.until("the source cannot be asked", || error(&small).is_string());
+    small.host.end_agent(rustix::process::Signal::TERM).unwrap();
+    assert!(error(&small).is_string(), "the look was remembered");
+    small.host.start_agent().unwrap();
+    small.host.run(&["healthcheck"]).unwrap().ends(0);
+}

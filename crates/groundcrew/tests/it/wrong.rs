@@ -80,7 +80,16 @@ fn a_state_directory_that_is_not_there_is_no_empty_host() {
     let bench = Bench::new();
     bench.publish("1.0.0");
     let whole = std::env::current_dir().unwrap().join("not-there").display().to_string();
-    for command in [&["status"][..], &["history"], &["logs", "ledger"], &["postmortem", "list"]] {
+    let commands: [&[&str]; 7] = [
+        &["status"],
+        &["history"],
+        &["logs", "ledger"],
+        &["postmortem", "list"],
+        &["check"],
+        &["update", "ledger", "--dry-run"],
+        &["rollback", "ledger", "--dry-run"],
+    ];
+    for command in commands {
         let ran = bench.run(&[command, &["--state", "not-there"]].concat()).ends(2);
         assert!(ran.err.contains(&format!("there is no state directory {whole}")), "{ran:?}");
     }
