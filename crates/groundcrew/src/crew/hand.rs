@@ -202,6 +202,10 @@ impl Hand {
                 return next;
             }
             if self.is_over(agent, course) {
+                // Whoever waited for the end of an update may end us before we come to rest.
+                if course.resumed && agent.update().is_none() {
+                    self.tidy(agent, course);
+                }
                 return Next::End;
             }
             if !course.working {
@@ -310,15 +314,7 @@ impl Hand {
         let now = Instant::now();
         course.due = false;
         course.apply_config = false;
-        if course.tidying.take(now) {
-            // What could not be removed is tried again tomorrow; it costs room, nothing else.
-            let trouble = agent
-                .tidy()
-                .and_then(|_| world::now(&self.settings))
-                .and_then(|now| self.store.prune(&now))
-                .err();
-            self.trouble(trouble.map(|why| format!("cannot tidy: {why}")));
-        }
+        self.tidy(agent, course);
         self.board.change(self.name(), |view| view.rested = course.asked);
         // An open update that waits goes on when the host is clear; nobody has to ask for it again.
         let open = agent.update().is_some();

@@ -1,9 +1,17 @@
-//! Temporary files that a killed predecessor left: removed once, when nobody else can be writing.
+//! What nobody needs any more: temporary files that a killed predecessor left, removed once when
+//! nobody else can be writing, and copies and releases that no way back leads to, whenever an
+//! update was closed.
 //!
-//! Only directories that a crew alone writes to are swept; below a run its keeper writes.
+//! Of the former, only directories that a crew alone writes to are swept; below a run its keeper writes.
+
+use std::time::Instant;
 
 use groundcrew_drivers::durable;
+use groundcrew_engine::agent::Agent;
 
+use super::course::Course;
+use super::hand::Hand;
+use super::world;
 use crate::cli::print::talk;
 use crate::config::Settings;
 
@@ -23,5 +31,20 @@ pub(super) fn sweep(settings: &Settings) {
             let why = crate::chain(&error);
             talk(&format!("groundcrew: what was left in {} stays: {why}", dir.display()));
         }
+    }
+}
+impl Hand {
+    /// Removes what no way back needs any more, if an update was closed or a day has passed.
+    pub(super) fn tidy(&self, agent: &mut Agent<'_, '_>, course: &mut Course) {
+        if !course.tidying.take(Instant::now()) {
+            return;
+        }
+        // What could not be removed is tried again tomorrow; it costs room, nothing else.
+        let trouble = agent
+            .tidy()
+            .and_then(|_| world::now(&self.settings))
+            .and_then(|now| self.store.prune(&now))
+            .err();
+        self.trouble(trouble.map(|why| format!("cannot tidy: {why}")));
     }
 }
