@@ -88,6 +88,9 @@ pub fn problems(places: &Places, subject: &dyn Subject) -> Vec<String> {
         at_most(&area.join("snapshots"), SNAPSHOTS_MAX, &mut problems);
         at_most(&area.join("failed"), FAILED_MAX, &mut problems);
         at_most(&area.join("restore"), FAILED_MAX, &mut problems);
+        let rooms =
+            names(&area.join("restore")).into_iter().filter(|name| name.starts_with("room."));
+        problems.extend(rooms.map(|name| format!("{name} is kept although nothing is open")));
         let copies: BTreeSet<String> = names(&area.join("snapshots")).into_iter().collect();
         if copies != rows {
             problems.push(format!("snapshots {copies:?} have rows {rows:?}"));

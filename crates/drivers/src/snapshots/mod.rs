@@ -13,6 +13,7 @@
 //! │   └── <volume>/                          the copy
 //! ├── restore/<txn>.partial/<volume>         a restored tree in the making
 //! ├── restore/<txn>/<volume>                 verified, ready for the exchange
+//! ├── restore/room.<id>                      as large as the copy, given free when it is needed
 //! └── failed/<txn>/<volume>                  what the failed release left, for the post-mortem
 //! ```
 //!
@@ -40,6 +41,7 @@ mod inode;
 mod manifest;
 pub mod port;
 mod restore;
+mod room;
 pub mod row;
 mod take;
 mod target;

@@ -27,7 +27,7 @@ use super::restore::{self, Identity, Pair};
 use super::row::{ROW_FORMAT, Row, Rows};
 use super::take::{Request, Snapshot, discard, load, remove, take, verify_snapshot};
 use super::tree::{Progress, verify};
-use super::{Area, Error, holders};
+use super::{Area, Error, holders, room};
 use crate::causes::causes;
 use crate::durable::{self, Site};
 
@@ -177,6 +177,9 @@ impl VolumeSnapshots {
         let mut bytes = Bytes { to: progress, done: 0, total };
         let made = take(&request, &mut bytes).and_then(|parts| {
             whole(&parts)?;
+            for part in &parts {
+                room::keep_free(part, order.id.as_str())?;
+            }
             let row = row(order, &request, &parts);
             self.rows.write(&row)?;
             Ok(Taken { bytes: row.bytes })
@@ -218,6 +221,7 @@ impl VolumeSnapshots {
             let path = PathBuf::from(&volume.path);
             let area = Area::of(&path, &self.app)?;
             let part = parts.get(&area).expect("parts has an entry for the area of every volume");
+            room::give_free(&area)?;
             make_way(&area, &round, part, &path)?;
             let pair = restore::build_restore(part, &path, &round, &mut bytes)?;
             let (live, restored) = (pair.live.map(tree_id), pair.built.map(tree_id));

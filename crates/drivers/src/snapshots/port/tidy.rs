@@ -39,6 +39,9 @@ fn tidy_area(area: &Area, set: &KeepSet, removed: &mut Vec<String>) -> Result<()
     let restores = names_in(&area.restores())?;
     let failed = names_in(&area.failed())?;
     let is_kept = |name: &str| set.txns.iter().any(|txn| belongs(name, txn));
+    // Only an open update goes back by itself.
+    let needs_room =
+        |id: &str| set.open.is_some() && set.snapshots.iter().any(|kept| kept.as_str() == id);
     let mut first = None;
     let mut note = |done: Result<(), Error>, what: String| match done {
         Ok(()) => removed.push(what),
@@ -56,6 +59,10 @@ fn tidy_area(area: &Area, set: &KeepSet, removed: &mut Vec<String>) -> Result<()
         let path = area.restores().join(name);
         if name.ends_with(PARTIAL) {
             note(remove(&path), format!("unfinished {}", path.display()));
+        } else if let Some(id) = room::kept_for(name) {
+            if !needs_room(id) {
+                note(remove(&path), format!("room that was kept for the way back to {id}"));
+            }
         } else if !is_kept(name) {
             note(remove(&path), format!("restored tree {}", path.display()));
         }

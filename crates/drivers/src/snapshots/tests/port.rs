@@ -2,6 +2,7 @@
 //! may hold a volume while it is copied (the last sentence of SNAP-8).
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
 use groundcrew_engine::machine::TreePair;
@@ -314,6 +315,32 @@ fn clean_up_finds_what_a_volume_left_that_is_configured_no_more() {
     assert_eq!(port.rows().ids().unwrap(), [""; 0]);
     assert_eq!(port.keep(&KeepSet::default()).unwrap(), [""; 0]);
     assert!(rig.is("one"), "the live data is nobody's to remove");
+}
+
+/// GATE-6: what the gate has seen stays there for the way back, whatever the candidate writes.
+#[test]
+fn room_for_the_way_back_is_kept_until_it_is_needed_or_the_update_is_closed() {
+    let mut rig = Rig::new();
+    put(&rig.dir.path("a/data/large"), &[1; 300_000]);
+    let kept = |rig: &Rig| {
+        ["a", "b"].map(|area| {
+            let path = rig.dir.path(area).join(".groundcrew/tiles/restore/room.s1");
+            fs::metadata(path).map_or(0, |data| data.blocks() * 512)
+        })
+    };
+    rig.take().unwrap();
+    assert!(kept(&rig)[0] >= 300_000 && kept(&rig)[1] > 0, "{:?}", kept(&rig));
+    let mut set = KeepSet { open: Some("t1".into()), ..KeepSet::default() };
+    set.snapshots.insert("s1".into());
+    rig.port.keep(&set).unwrap();
+    assert!(kept(&rig)[0] > 0, "the update is open");
+    rig.build(1).unwrap();
+    assert_eq!(kept(&rig), [0, 0], "the old data needs it");
+
+    rig.take().unwrap();
+    set.open = None;
+    rig.port.keep(&set).unwrap();
+    assert_eq!(kept(&rig), [0, 0], "the update is closed");
 }
 
 #[test]
