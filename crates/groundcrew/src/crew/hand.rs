@@ -117,7 +117,7 @@ impl Hand {
         }
     }
 
-    fn trouble(&self, why: Option<String>) {
+    pub(super) fn trouble(&self, why: Option<String>) {
         self.board.change(self.name(), |view| view.trouble = why);
     }
 
