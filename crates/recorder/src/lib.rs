@@ -8,6 +8,7 @@ pub mod format;
 pub mod names;
 pub mod reader;
 pub mod recover;
+pub mod ring;
 pub mod storage;
 pub mod writer;
 
