@@ -1,5 +1,7 @@
 //! What a producer and a consumer promise each other, without and with damage between them.
 
+mod interleave;
+
 use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 
