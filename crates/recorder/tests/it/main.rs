@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod ring;
 mod trouble;
 mod whole;
 mod world;
