@@ -156,6 +156,26 @@ impl<L: Look> Consumer<L> {
         self.given_up
     }
 
+    /// Looks at what the ring says of its producer, and takes nothing.
+    pub fn look_again(&mut self) {
+        self.has_more();
+    }
+
+    /// Whether there is something to take.
+    pub fn has_more(&mut self) -> bool {
+        if self.given_up {
+            return false;
+        }
+        match self.see() {
+            Ok(seen) => !self.head_was_bad && self.position < seen.head,
+            Err(damage) => {
+                self.to_tell = Some(damage);
+                self.given_up = true;
+                false
+            }
+        }
+    }
+
     /// The ring takes nothing any more.
     ///
     /// # Errors

@@ -29,8 +29,10 @@ pub(super) struct Losses {
 impl Losses {
     /// A source is heard from now on, beginning with this number.
     pub(super) fn begin(&mut self, source: u16, first_seq: u64, time_ns: u64) {
-        let heard = Heard { next: first_seq, time_ns, missing_from: first_seq };
-        self.sources.insert(source, heard);
+        let first = Heard { next: first_seq, time_ns, missing_from: first_seq };
+        // One that was there before may have lost something that is not announced yet.
+        let heard = self.sources.entry(source).or_insert(first);
+        heard.next = heard.next.max(first_seq);
     }
 
     /// A record that arrived and could not be kept.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod recorder;
 mod ring;
 mod trouble;
 mod whole;

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use crate::model::Chance;
 
 #[path = "../ring/body.rs"]
-mod body;
+pub(crate) mod body;
 
 use body::{KIND, body};
 
