@@ -2,6 +2,7 @@
 
 mod crash;
 mod model;
+mod python;
 mod recorder;
 mod ring;
 mod trouble;
