@@ -207,6 +207,15 @@ mod tests {
     }
 
     #[test]
+    fn the_example_in_the_documentation_is_this_entry() {
+        let page = include_str!("../../../../docs/internals/recorder-ring.md");
+        let (_, behind) = page.split_once("of generation 9:\n\n```text\n").unwrap();
+        let (example, _) = behind.split_once("```").unwrap();
+        let bytes = example.split_whitespace().map(|byte| u8::from_str_radix(byte, 16).unwrap());
+        assert_eq!(bytes.collect::<Vec<_>>(), entry());
+    }
+
+    #[test]
     fn every_cut_asks_for_more_and_every_flipped_bit_is_seen() {
         let whole = entry();
         for cut in 0..37 {
