@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::thread;
@@ -25,11 +26,14 @@ use groundcrew_recorder::storage::Disk;
 use groundcrew_recorder::writer::{Policy, RECORDER, Writer};
 use tempfile::TempDir;
 
+use crate::model::Chance;
 use crate::ring::body::{KIND, body};
 use crate::world::flight_id;
 
 /// Longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How often the recorder is killed.
+const KILLS: u64 = 30;
 /// Far more than fit into a small ring.
 const FLOOD: u64 = 20_000;
 const SMALL: Options = Options { bytes: 0, critical: false };
@@ -380,4 +384,59 @@ fn rec_4_a_loss_is_told_while_its_producer_is_there_and_silent() {
         thread::yield_now();
     }
     assert!(recorder.stop("test").unwrap().drained);
+}
+
+#[test]
+fn rec_3_no_published_record_is_lost_when_the_recorder_is_killed() {
+    let mut place = Place::new();
+    let recorder = place.start();
+    let path = recorder.shared("app", Options { bytes: 1 << 16, critical: false }).unwrap();
+    recorder.stop("test").unwrap();
+    let ring = std::fs::File::open(&path).unwrap();
+    let field = |at: u64| {
+        let mut bytes = [0; 8];
+        ring.read_exact_at(&mut bytes, at).unwrap();
+        u64::from_le_bytes(bytes)
+    };
+    let (mut chance, deadline) = (Chance::new(5), Instant::now() + PATIENCE);
+    let mut producer = start_process(&path, None);
+    let mut flights = Vec::new();
+    for kill in 0..KILLS {
+        let dir = place.dir.path().join(format!("killed-{kill}"));
+        std::fs::create_dir(&dir).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_record-for-tests"));
+        let mut process = command.arg(&dir).arg(place.rings()).spawn().unwrap();
+        flights.push(dir);
+        // The instant of its death is a number of bytes that it took.
+        let until = field(128) + chance.below(1 << 18) + 1;
+        while field(128) < until {
+            assert!(Instant::now() < deadline, "it records");
+        }
+        process.kill().unwrap();
+        process.wait().unwrap();
+        if kill % 10 == 5 {
+            producer.kill().unwrap();
+            producer.wait().unwrap();
+            producer = start_process(&path, None);
+        }
+    }
+    producer.kill().unwrap();
+    producer.wait().unwrap();
+    let recorder = place.start();
+    wait_for_end(&place, "app", 1);
+    recorder.stop("test").unwrap();
+    flights.push(place.flight());
+    let made = field(72);
+    let (mut came, mut lost) = (BTreeSet::new(), BTreeSet::new());
+    for dir in flights {
+        let mut read = Read::new(&dir);
+        let heard = read.sources.remove("app").unwrap_or_default();
+        came.extend(heard.numbers);
+        lost.extend(heard.lost);
+    }
+    // A loss may be told again by the next one, as a record may come again; both cannot be.
+    assert!(came.is_disjoint(&lost));
+    came.extend(&lost);
+    assert_eq!(came, (0..made).collect(), "read and lost are what was made");
+    assert!(lost.len() < came.len());
 }
