@@ -136,7 +136,7 @@ fn bare_loop(dir: &Path, records: u64) -> Result<()> {
         }
         file.write_all(&buffer)?;
         file.sync_data()?;
-        fs::rename(dir.join(format!("{number}.tmp")), dir.join(format!("{number}.bin")))?;
+        rustix::fs::rename(dir.join(format!("{number}.tmp")), dir.join(format!("{number}.bin")))?;
         File::open(dir)?.sync_all()?;
         number += 1;
     }
@@ -257,6 +257,6 @@ fn break_last(dir: &Path) -> Result<()> {
     let file = fs::OpenOptions::new().write(true).open(&path)?;
     file.set_len(footer_at.context("it was ended before")?)?;
     let open = groundcrew_recorder::names::Name::Open(last.name.number());
-    fs::rename(&path, dir.join(open.to_string()))?;
+    rustix::fs::rename(&path, dir.join(open.to_string()))?;
     Ok(())
 }

@@ -92,7 +92,7 @@ pub struct Outcome {
     pub lives: u32,
     /// Blows in all: each at an instant drawn by time, or in the phase it was aimed at.
     pub blows: u32,
-    /// Blows that were aimed at a phase that never came. They did not fall and are not counted.
+    /// Blows that were aimed at a phase that never came. They fell later and are not counted.
     pub missed: u32,
     /// What went wrong, with everything to understand it.
     pub violation: Option<String>,
@@ -133,7 +133,7 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
             let at = match round.missed {
                 0 if round.blows.is_empty() => "nothing".into(),
                 0 => round.blows.join(", "),
-                _ => "nothing, its phase never came".into(),
+                _ => "what came instead of its phase".into(),
             };
             say(&format!("{}/{}: after {at}: {ended}", outcome.blows, options.count));
             if let Some(violation) = round.violation {
