@@ -17,10 +17,11 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 14] = [
+const NEEDED: [(&str, &[&str], &str); 15] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
+    ("python3", &["python3"], "makes and reads recordings as people do"),
     ("minisign", &["minisign"], "signs bundles as people do"),
     (
         "systemd-nspawn",

@@ -7,7 +7,9 @@ pub mod body;
 pub mod format;
 pub mod names;
 pub mod reader;
+pub mod recorder;
 pub mod recover;
+pub mod ring;
 pub mod storage;
 pub mod writer;
 

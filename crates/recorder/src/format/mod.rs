@@ -19,14 +19,14 @@ fn bytes_at<const N: usize>(from: &[u8], at: usize) -> Option<[u8; N]> {
     from.get(at..)?.first_chunk::<N>().copied()
 }
 
-fn u16_at(from: &[u8], at: usize) -> Option<u16> {
+pub(crate) fn u16_at(from: &[u8], at: usize) -> Option<u16> {
     bytes_at(from, at).map(u16::from_le_bytes)
 }
 
-fn u32_at(from: &[u8], at: usize) -> Option<u32> {
+pub(crate) fn u32_at(from: &[u8], at: usize) -> Option<u32> {
     bytes_at(from, at).map(u32::from_le_bytes)
 }
 
-fn u64_at(from: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn u64_at(from: &[u8], at: usize) -> Option<u64> {
     bytes_at(from, at).map(u64::from_le_bytes)
 }

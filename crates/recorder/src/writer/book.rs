@@ -29,14 +29,16 @@ pub(super) struct Losses {
 impl Losses {
     /// A source is heard from now on, beginning with this number.
     pub(super) fn begin(&mut self, source: u16, first_seq: u64, time_ns: u64) {
-        let heard = Heard { next: first_seq, time_ns, missing_from: first_seq };
-        self.sources.insert(source, heard);
+        let first = Heard { next: first_seq, time_ns, missing_from: first_seq };
+        // One that was there before may have lost something that is not announced yet.
+        let heard = self.sources.entry(source).or_insert(first);
+        heard.next = heard.next.max(first_seq);
     }
 
     /// A record that arrived and could not be kept.
     pub(super) fn lost(&mut self, entry: &Entry<'_>) {
         let heard = self.heard(entry);
-        heard.next = heard.next.max(entry.source_seq + 1);
+        heard.next = heard.next.max(entry.source_seq.saturating_add(1));
     }
 
     fn heard(&mut self, entry: &Entry<'_>) -> &mut Heard {
@@ -57,26 +59,37 @@ impl Losses {
             from_ns: heard.time_ns,
             to_ns: entry.time_ns,
         });
-        heard.next = heard.next.max(entry.source_seq + 1);
+        heard.next = heard.next.max(entry.source_seq.saturating_add(1));
         heard.missing_from = heard.next;
         heard.time_ns = entry.time_ns;
         lost
     }
 
-    /// All that was lost and arrived, without waiting for what follows it.
+    /// Records of a source below this number that did not arrive never will.
+    pub(super) fn missed(&mut self, source: u16, below: u64) {
+        if let Some(heard) = self.sources.get_mut(&source) {
+            heard.next = heard.next.max(below);
+        }
+    }
+
+    /// What was lost of a source, without waiting for what follows it.
+    pub(super) fn of(&mut self, source: u16, now_ns: u64) -> Option<Overrun> {
+        let heard = self.sources.get_mut(&source)?;
+        let (from, to) = (heard.missing_from, heard.next);
+        heard.missing_from = to;
+        (to > from).then(|| Overrun {
+            lost_source: source,
+            count: to - from,
+            first_source_seq: from,
+            last_source_seq: to - 1,
+            from_ns: heard.time_ns,
+            to_ns: now_ns,
+        })
+    }
+
+    /// All that was lost, without waiting for what follows it.
     pub(super) fn all(&mut self, now_ns: u64) -> Vec<Overrun> {
-        let overrun = |(source, heard): (&u16, &mut Heard)| {
-            let (from, to) = (heard.missing_from, heard.next);
-            heard.missing_from = to;
-            (to > from).then(|| Overrun {
-                lost_source: *source,
-                count: to - from,
-                first_source_seq: from,
-                last_source_seq: to - 1,
-                from_ns: heard.time_ns,
-                to_ns: now_ns,
-            })
-        };
-        self.sources.iter_mut().filter_map(overrun).collect()
+        let sources: Vec<u16> = self.sources.keys().copied().collect();
+        sources.into_iter().filter_map(|source| self.of(source, now_ns)).collect()
     }
 }

@@ -20,7 +20,8 @@ pub use resume::CannotResume;
 
 use crate::body::Body;
 use crate::body::types::{
-    ComponentLifecycleEvent, FlightFooter, Overrun, Severity, SourceAttached, Sync, TypeSchema,
+    ComponentLifecycleEvent, FlightFooter, Overrun, Severity, SourceAttached, SourceEnded, Sync,
+    TypeSchema,
 };
 use crate::format::flight_id::FlightId;
 use crate::format::frame::{self, BODY_MAX, Head, OVERHEAD, Record};
@@ -129,15 +130,14 @@ impl<S: Storage> Writer<S> {
     /// Takes a record in.
     pub fn append(&mut self, entry: Entry<'_>, now: Moment) {
         self.make_room(now);
-        let room = self.open.is_some() || self.waiting.len() < WAITING_MAX;
-        if entry.body.len() > BODY_MAX || !room {
+        if entry.body.len() > BODY_MAX || !self.has_room() {
             self.losses.lost(&entry);
             return;
         }
         if let Some(overrun) = self.losses.found(&entry) {
             self.announce(&overrun, now);
         }
-        self.put(entry);
+        self.put(entry, now);
     }
 
     /// A source is there from now on, whose next record has the number `first_seq`.
@@ -145,7 +145,26 @@ impl<S: Storage> Writer<S> {
         self.make_room(now);
         self.losses.begin(source.attached, first_seq, now.time_ns);
         self.own(&source, now);
+        self.sources.retain(|known| known.attached != source.attached);
         self.sources.push(source);
+    }
+
+    /// Records of a source below the number `below` that did not arrive never will.
+    pub fn missed(&mut self, source: u16, below: u64, now: Moment) {
+        self.losses.missed(source, below);
+        if self.has_room()
+            && let Some(overrun) = self.losses.of(source, now.time_ns)
+        {
+            self.announce(&overrun, now);
+        }
+    }
+
+    /// A source is there no more; what did not arrive of what it made is lost.
+    pub fn end(&mut self, source: &SourceEnded, now: Moment) {
+        self.make_room(now);
+        self.missed(source.ended, source.made, now);
+        self.sources.retain(|known| known.attached != source.ended);
+        self.own(source, now);
     }
 
     /// A type of a user's is described from now on.
@@ -161,17 +180,18 @@ impl<S: Storage> Writer<S> {
         let (body, kind) = (body.to_bytes(), B::SCHEMA.kind);
         let source_seq = self.own_seq;
         self.own_seq += 1;
-        self.put(Entry { kind, source: RECORDER, time_ns: now.time_ns, source_seq, body: &body });
+        let (source, time_ns) = (RECORDER, now.time_ns);
+        self.put(Entry { kind, source, time_ns, source_seq, body: &body }, now);
     }
 
-    fn put(&mut self, entry: Entry<'_>) {
+    fn put(&mut self, entry: Entry<'_>, now: Moment) {
         let Entry { kind, source, time_ns, source_seq, body } = entry;
         let head = Head { kind, source, time_ns, source_seq, seq: self.next_seq };
         let record = Record { head, body };
         self.next_seq += 1;
         self.totals.records_written += 1;
         match &mut self.open {
-            Some(open) => open.push(&record),
+            Some(open) => open.push(&record, now.time_ns),
             None => {
                 frame::encode(&record, self.waiting_seed, &mut self.waiting);
             }
@@ -208,6 +228,11 @@ impl<S: Storage> Writer<S> {
                 false
             }
         }
+    }
+
+    /// Whether a record can be taken in.
+    fn has_room(&self) -> bool {
+        self.open.is_some() || self.waiting.len() < WAITING_MAX
     }
 
     /// Whether there is a segment with room: begins one, or seals the full one and begins another.
@@ -289,7 +314,7 @@ impl<S: Storage> Writer<S> {
         let mut rest = waiting.as_slice();
         let open = self.open.insert(open);
         while let frame::Step::Record { record, len } = frame::decode(rest, seed) {
-            open.push(&record);
+            open.push(&record, now.time_ns);
             rest = rest.get(len..).unwrap_or_default();
         }
         for source in self.sources.clone() {
@@ -312,7 +337,8 @@ impl<S: Storage> Writer<S> {
     }
 
     fn announce(&mut self, overrun: &Overrun, now: Moment) {
-        self.totals.records_dropped_overrun += overrun.count;
+        let dropped = &mut self.totals.records_dropped_overrun;
+        *dropped = dropped.saturating_add(overrun.count);
         self.own(overrun, now);
     }
 

@@ -29,7 +29,7 @@ pub(super) struct Open<F> {
     /// Frames that are not durable; the first `handed` bytes of them were handed to the file.
     tail: Vec<u8>,
     handed: usize,
-    /// When the first record was taken in that is not durable and worth a sync.
+    /// When the first record was taken in here that is not durable and worth a sync.
     waiting_since_ns: Option<u64>,
     /// A write failed before; what stands at the end of the file is not known.
     broken: Option<io::ErrorKind>,
@@ -61,11 +61,12 @@ impl<F: SegmentFile> Open<F> {
     }
 
     /// Takes a record in, and hands a good portion of them to the file.
-    pub(super) fn push(&mut self, record: &Record<'_>) {
+    pub(super) fn push(&mut self, record: &Record<'_>, now_ns: u64) {
         self.index.add(&record.head, self.len);
         let len = frame::encode(record, self.seed, &mut self.tail);
         self.len += u64::try_from(len).unwrap_or(u64::MAX);
-        self.waiting_since_ns.get_or_insert(record.head.time_ns);
+        // What a producer takes for the time decides nothing here.
+        self.waiting_since_ns.get_or_insert(now_ns);
         if self.tail.len() - self.handed >= FLUSH_BYTES
             && let Err(error) = self.flush()
         {

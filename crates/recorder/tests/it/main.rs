@@ -2,6 +2,9 @@
 
 mod crash;
 mod model;
+mod python;
+mod recorder;
+mod ring;
 mod trouble;
 mod whole;
 mod world;

@@ -2,12 +2,12 @@
 
 use std::io::ErrorKind;
 
-use groundcrew_recorder::body::types::SourceAttached;
+use groundcrew_recorder::body::types::{Ending, SourceAttached, SourceEnded};
 use groundcrew_recorder::format::frame::BODY_MAX;
 use groundcrew_recorder::writer::{Entry, Policy};
 
 use crate::model::{Chance, Fault, Model};
-use crate::world::{MINE, POLICY, World, read};
+use crate::world::{MINE, POLICY, SOURCE, World, read};
 
 const ROOMY: Policy = Policy { flight_bytes: 1 << 30, ..POLICY };
 
@@ -113,8 +113,7 @@ fn a_body_that_is_too_long_is_a_loss_that_is_told() {
     let body = vec![0; BODY_MAX + 1];
     let time_ns = world.now.time_ns;
     let source_seq = world.given;
-    let entry =
-        Entry { kind: MINE, source: crate::world::SOURCE, time_ns, source_seq, body: &body };
+    let entry = Entry { kind: MINE, source: SOURCE, time_ns, source_seq, body: &body };
     world.writer.append(entry, world.now);
     world.given += 1;
     world.give();
@@ -122,4 +121,35 @@ fn a_body_that_is_too_long_is_a_loss_that_is_told() {
     let read = read(&disk);
     assert_eq!(read.numbers, [0, 2].into());
     assert_eq!(read.report.overruns, 1);
+}
+
+#[test]
+fn a_producer_with_a_wrong_clock_neither_hurries_nor_holds_up_a_sync() {
+    for time_ns in [0, u64::MAX / 2] {
+        let mut world = World::new(Model::default(), ROOMY);
+        world.pass(20);
+        world.pass(20);
+        let entry = Entry { kind: MINE, source: 9, time_ns, source_seq: 0, body: &[1] };
+        world.writer.append(entry, world.now);
+        let durable = world.writer.durable_seq();
+        world.pass(9);
+        assert_eq!(world.writer.durable_seq(), durable, "{time_ns}");
+        world.pass(1);
+        assert!(world.writer.durable_seq() > durable, "{time_ns}");
+    }
+}
+
+#[test]
+fn rec_4_what_a_source_lost_is_told_without_another_record_of_it() {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), ROOMY);
+    world.live(&mut Chance::new(3), 10);
+    world.writer.missed(SOURCE, 15, world.now);
+    world.writer.missed(SOURCE, 12, world.now);
+    assert_eq!(world.writer.totals().records_dropped_overrun, 5);
+    let ended = SourceEnded { ended: SOURCE, how: Ending::Detached, made: 18 };
+    world.writer.end(&ended, world.now);
+    let (footer, _) = world.writer.finish("test", world.now);
+    assert_eq!(footer.records_dropped_overrun, 8);
+    assert_eq!(read(&disk).report.overruns, 8);
 }
