@@ -113,8 +113,9 @@ pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> R
     let there: BTreeSet<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
     let last = there.last().copied().unwrap_or(0);
     // The oldest goes first, so one that was dropped says that all before it were.
-    let first_kept = auditor.dropped_last.map_or(0, |last| last + 1);
-    report.dropped = (0..first_kept).filter(|at| !there.contains(at)).map(|_| 1).sum();
+    let first_kept = auditor.dropped_last.map_or(0, |last| last.saturating_add(1));
+    let kept_before = u64::try_from(there.range(..first_kept).count()).unwrap_or(u64::MAX);
+    report.dropped = u64::from(first_kept).saturating_sub(kept_before);
     let missing = (first_kept..last).filter(|at| !there.contains(at));
     report.missing = missing.take(LIST_MAX).collect();
     report
@@ -148,7 +149,7 @@ struct SourceAudit {
 impl Auditor {
     fn segment(&mut self, header: &SegmentHead) {
         self.close_segment();
-        let follows = self.number.map(|number| number + 1) == Some(header.number);
+        let follows = self.number.and_then(|number| number.checked_add(1)) == Some(header.number);
         self.excused |= !follows;
         if !follows {
             // What a source said in segments that are not there is not known.
@@ -193,12 +194,12 @@ impl Auditor {
         if head.seq > expected && !self.excused && report.gaps.len() < LIST_MAX {
             report.gaps.push((expected, head.seq - 1));
         }
-        (self.next_seq, self.excused) = (Some(head.seq + 1), false);
+        (self.next_seq, self.excused) = (Some(head.seq.saturating_add(1)), false);
         let source = self.sources.entry(head.source).or_default();
         if let Some(next) = source.next {
-            source.absent += head.source_seq.saturating_sub(next);
+            source.absent = source.absent.saturating_add(head.source_seq.saturating_sub(next));
         }
-        source.next = Some(head.source_seq + 1);
+        source.next = Some(head.source_seq.saturating_add(1));
         report.ended = head.kind == FlightFooter::SCHEMA.kind;
         self.told(record);
     }
@@ -215,8 +216,9 @@ impl Auditor {
             self.durable_bytes = Sync::decode(body).durable_bytes;
         } else if kind == Overrun::SCHEMA.kind {
             let overrun = Overrun::decode(body);
-            self.report.overruns += overrun.count;
-            self.sources.entry(overrun.lost_source).or_default().announced += overrun.count;
+            self.report.overruns = self.report.overruns.saturating_add(overrun.count);
+            let source = self.sources.entry(overrun.lost_source).or_default();
+            source.announced = source.announced.saturating_add(overrun.count);
         } else if kind == TypeSchema::SCHEMA.kind {
             self.described.insert(TypeSchema::decode(body).described);
         } else if kind == ComponentLifecycleEvent::SCHEMA.kind {

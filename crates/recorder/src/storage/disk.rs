@@ -30,13 +30,18 @@ impl Disk {
     pub fn path(&self) -> &Path {
         &self.dir
     }
+}
 
-    fn options() -> OpenOptions {
-        let mut options = OpenOptions::new();
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-        options
-    }
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
+    options
+}
+
+/// Reads from a file that is no link.
+pub(super) fn read_at(path: &Path, at: u64, to: &mut [u8]) -> io::Result<usize> {
+    options().read(true).open(path)?.read_at(to, at)
 }
 
 impl Source for Disk {
@@ -56,7 +61,7 @@ impl Source for Disk {
     }
 
     fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize> {
-        Self::options().read(true).open(self.dir.join(name))?.read_at(to, at)
+        read_at(&self.dir.join(name), at, to)
     }
 }
 
@@ -64,11 +69,11 @@ impl Storage for Disk {
     type File = File;
 
     fn create(&mut self, name: &str) -> io::Result<File> {
-        Self::options().append(true).create_new(true).mode(0o640).open(self.dir.join(name))
+        options().append(true).create_new(true).mode(0o640).open(self.dir.join(name))
     }
 
     fn reopen(&mut self, name: &str, len: u64) -> io::Result<File> {
-        let file = Self::options().append(true).open(self.dir.join(name))?;
+        let file = options().append(true).open(self.dir.join(name))?;
         if file.metadata()?.len() > len {
             file.set_len(len)?;
         }
