@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 40] = [
+const CODES_OF: [(&str, &[u8]); 48] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -56,6 +56,14 @@ const CODES_OF: [(&str, &[u8]); 40] = [
     ("postmortem list", &[1]),
     ("postmortem show", &[1]),
     ("postmortem close", &[1, 4]),
+    ("flight list", &[1]),
+    ("flight cat", &[1, 6]),
+    ("flight tail", &[1, 6]),
+    ("flight verify", &[1, 6]),
+    ("flight recover", &[1, 75]),
+    ("flight summarise", &[1, 6]),
+    ("flight slice", &[1, 5, 6]),
+    ("flight export", &[1, 6]),
     ("healthcheck", &[1, 64]),
     ("demo", &[1]),
     ("completions", &[1]),

@@ -22,6 +22,8 @@ pub(crate) struct File {
     pub(crate) busy: Busy,
     /// Whether the wall clock is right.
     pub(crate) clock: Clock,
+    /// The flight recorder.
+    pub(crate) recorder: Recorder,
     /// Any key of an app; each app may override it.
     pub(crate) defaults: App,
     /// Ways to tell people, by name.
@@ -52,6 +54,14 @@ pub(crate) struct Paths {
     pub(crate) state: Option<String>,
     /// Control socket and markers, cleared by a reboot; absolute.
     pub(crate) run: Option<String>,
+}
+
+/// The flight recorder.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Recorder {
+    /// Where recordings are kept, absolute; `recordings` in the state directory by default.
+    pub(crate) root: Option<String>,
 }
 
 /// The flag that says that nothing may be disturbed.

@@ -16,6 +16,7 @@ use crate::storage::Source;
 
 use super::flight::{Event, Flight, SegmentHead};
 use super::scan::Hole;
+use super::segment::Unreadable;
 
 /// Lists in a report are no longer than this; counts are exact.
 const LIST_MAX: usize = 1000;
@@ -37,6 +38,8 @@ pub struct Report {
     pub span_ns: Option<(u64, u64)>,
     /// Segments that cannot be read, and why.
     pub unreadable: Vec<String>,
+    /// Whether a newer version of the program could read all of them.
+    pub newer: bool,
     /// Bytes that are no record although they should be, by segment.
     pub corrupt: Vec<(u32, Hole)>,
     /// Bytes at the end of a segment that no sync had reached, by segment.
@@ -110,6 +113,7 @@ pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> R
     report.bytes = flight.bytes();
     report.set_aside_bytes = flight.torn_bytes();
     report.unreadable = met.unreadable.iter().map(|unreadable| crate::chain(unreadable)).collect();
+    report.newer = met.unreadable.iter().all(Unreadable::is_newer);
     let there: BTreeSet<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
     let last = there.last().copied().unwrap_or(0);
     // The oldest goes first, so one that was dropped says that all before it were.

@@ -156,10 +156,14 @@ impl<S: Storage> Writer<S> {
 
     /// A record of the recorder's own.
     pub fn own<B: Body>(&mut self, body: &B, now: Moment) {
-        let (body, kind) = (body.to_bytes(), B::SCHEMA.kind);
+        self.own_bytes(B::SCHEMA.kind, &body.to_bytes(), now);
+    }
+
+    /// The same with a body as it stood in another recording, at most [`BODY_MAX`] bytes.
+    pub fn own_bytes(&mut self, kind: u16, body: &[u8], now: Moment) {
         let source_seq = self.own_seq;
         self.own_seq += 1;
-        self.put(Entry { kind, source: RECORDER, time_ns: now.time_ns, source_seq, body: &body });
+        self.put(Entry { kind, source: RECORDER, time_ns: now.time_ns, source_seq, body });
     }
 
     fn put(&mut self, entry: Entry<'_>) {
