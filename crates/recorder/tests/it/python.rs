@@ -78,6 +78,13 @@ fn a_reader_of_76_lines_of_python_reads_the_same() {
     bytes[3000] = 0;
     damaged.put(name, &bytes);
     damaged.put("seg_09999.bin.tmp", b"GFDRSEG\0\x02\0");
+    let met = |disk: &Model| {
+        let flight = Flight::open(disk.clone()).unwrap();
+        flight.read(&Wanted::default(), |_| ControlFlow::Continue(()))
+    };
+    assert!(met(&failed).twice > 0);
+    let damage = met(&damaged);
+    assert_eq!((damage.holes_in_all, damage.unreadable.len()), (2, 1));
     for (what, disk) in [
         ("whole", whole),
         ("open", open),

@@ -21,6 +21,7 @@ struct Shown {
     flight: String,
     ended_segments: Vec<u32>,
     bytes_torn: u64,
+    bytes_zero: u64,
     footer: bool,
     manifest: bool,
 }
@@ -44,9 +45,9 @@ pub(super) fn run(meant: &Meant, printer: &Printer) -> Result<Exit, Refusal> {
         Some(dir) => manifest(dir).map_err(failed)?,
         None => false,
     };
-    let Recovered { ended, bytes_torn, footer } = recovered;
+    let Recovered { ended: ended_segments, bytes_torn, bytes_zero, footer } = recovered;
     let flight = meant.name.clone();
-    let shown = Shown { flight, ended_segments: ended, bytes_torn, footer, manifest };
+    let shown = Shown { flight, ended_segments, bytes_torn, bytes_zero, footer, manifest };
     printer.show(&shown, || text(&shown));
     Ok(Exit::Done)
 }
@@ -92,10 +93,14 @@ fn manifest(dir: &FlightDir) -> Result<bool, BadDir> {
 }
 
 fn text(shown: &Shown) -> String {
-    let Shown { flight, ended_segments, bytes_torn, footer, manifest } = shown;
+    let Shown { flight, ended_segments, bytes_torn, bytes_zero, footer, manifest } = shown;
     let mut done: Vec<String> = Vec::new();
     done.extend(ended_segments.iter().map(|number| format!("segment {number} was ended")));
-    if *bytes_torn > 0 {
+    if *bytes_zero > 0 {
+        done.push(format!("{bytes_zero} bytes of zeros were cut off, which no data had reached"));
+    }
+    let bytes_torn = bytes_torn.saturating_sub(*bytes_zero);
+    if bytes_torn > 0 {
         let name = ended_segments
             .last()
             .map_or_else(String::new, |number| format!(" in {}", Name::Torn(*number)));
