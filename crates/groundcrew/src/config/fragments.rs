@@ -3,10 +3,14 @@
 //! These types are the shape of the configuration and nothing else; the JSON Schema is generated
 //! from them. Durations and sizes are strings here and numbers in [`super::settings`].
 
+mod recorder;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(crate) use recorder::Recorder;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -54,14 +58,6 @@ pub(crate) struct Paths {
     pub(crate) state: Option<String>,
     /// Control socket and markers, cleared by a reboot; absolute.
     pub(crate) run: Option<String>,
-}
-
-/// The flight recorder.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Recorder {
-    /// Where recordings are kept, absolute; `recordings` in the state directory by default.
-    pub(crate) root: Option<String>,
 }
 
 /// The flag that says that nothing may be disturbed.

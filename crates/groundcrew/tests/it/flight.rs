@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use groundcrew_recorder::flight_dir::MANIFEST;
@@ -270,6 +271,30 @@ fn exports_are_whole_files_or_none() {
     let left: Vec<_> =
         fs::read_dir(recordings.path()).unwrap().map(|one| one.unwrap().file_name()).collect();
     assert!(left.iter().all(|name| !name.to_str().unwrap().ends_with(".part")), "{left:?}");
+}
+
+#[test]
+fn a_pipe_that_is_there_is_written_to_and_a_file_behind_a_link_is_replaced() {
+    let recordings = Recordings::new();
+    recordings.whole(0, 200);
+    let expected = recordings.run(&["cat", "last", "--json"]).ends(0).out;
+    let path = |name: &str| recordings.path().join(name);
+    let pipe = path("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let export =
+        |to: &Path| ["export", "last", "--jsonl", "-o", to.to_str().unwrap()].map(str::to_owned);
+    let args = export(&pipe);
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let child = recordings.command(&args).stdout(Stdio::null()).spawn().unwrap();
+    assert_eq!(fs::read_to_string(&pipe).unwrap(), expected);
+    assert!(child.wait_with_output().unwrap().status.success());
+    assert!(!fs::metadata(&pipe).unwrap().is_file(), "it is the pipe that it was");
+    fs::File::create(path("file")).unwrap();
+    std::os::unix::fs::symlink("file", path("link")).unwrap();
+    let args = export(&path("link"));
+    recordings.run(&args.iter().map(String::as_str).collect::<Vec<_>>()).ends(0);
+    assert!(path("link").is_symlink());
+    assert_eq!(fs::read_to_string(path("file")).unwrap(), expected);
 }
 
 #[test]

@@ -93,7 +93,16 @@ impl Report {
 
 /// Reads a whole flight and says what is missing; `progress` is told the bytes of each segment
 /// when it begins.
-pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> Report {
+pub fn verify<S: Source>(flight: &Flight<S>, progress: impl FnMut(u64)) -> Report {
+    verify_and(flight, progress, |_| {})
+}
+
+/// The same, and gives each record to whoever wants to know more than the report says.
+pub fn verify_and<S: Source>(
+    flight: &Flight<S>,
+    mut progress: impl FnMut(u64),
+    mut each: impl FnMut(&Record<'_>),
+) -> Report {
     let mut auditor = Auditor::default();
     let met = flight.walk(|event| {
         match event {
@@ -101,7 +110,10 @@ pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> R
                 auditor.segment(header);
                 progress(segment.entry.len);
             }
-            Event::Record(_, record) => auditor.record(record),
+            Event::Record(_, record) => {
+                auditor.record(record);
+                each(record);
+            }
             Event::Hole(hole) => auditor.hole(hole),
             Event::Sealed => auditor.sealed = true,
         }

@@ -55,7 +55,9 @@ pub(super) fn cat(
         unless_gone(&error)?;
         return Ok(Exit::Done);
     }
-    out.finish()?;
+    if !out.finish()? {
+        return Ok(Exit::Done);
+    }
     selection.end(&met, &flight)
 }
 
@@ -117,7 +119,9 @@ pub(super) fn tail(
                     return Ok(Exit::Done);
                 }
             }
-            out.finish()?;
+            if !out.finish()? {
+                return Ok(Exit::Done);
+            }
             break;
         }
         // There are too few: twice as many segments are looked at.
@@ -202,7 +206,9 @@ impl View {
             if let Some(error) = failed {
                 return unless_gone(&error);
             }
-            out.finish()?;
+            if !out.finish()? {
+                return Ok(());
+            }
             if !follower.has_ended() {
                 std::thread::sleep(LOOK_PAUSE);
             }

@@ -162,7 +162,11 @@ impl Sink {
 
     /// All was written: the files.
     fn finish(self) -> Result<Vec<PathBuf>, Stop> {
-        let finish = |out: Out| out.finish().map_err(Stop::Failed);
+        let finish = |out: Out| match out.finish() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Stop::Gone),
+            Err(refusal) => Err(Stop::Failed(refusal)),
+        };
         match self {
             Self::Lines(out, path) => {
                 finish(out)?;

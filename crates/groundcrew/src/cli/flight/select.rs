@@ -214,7 +214,8 @@ impl Selection {
             });
         }
         self.check_names()?;
-        Ok(trouble(met))
+        let (missing, exit) = (missing(flight), trouble(met));
+        Ok(if missing { Exit::Lost } else { exit })
     }
 
     fn check_names(&self) -> Result<(), Refusal> {
@@ -235,6 +236,23 @@ impl Selection {
             Err(Refusal::usage(format!("{text}; it has: {}", names.join(", "))))
         })
     }
+}
+
+/// Says which segments are missing between others; the first ones may have gone to make room.
+fn missing(flight: &Flight<Medium>) -> bool {
+    let numbers: Vec<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
+    let mut gaps = numbers.iter().zip(numbers.iter().skip(1)).filter_map(|(before, after)| {
+        let first = before.saturating_add(1);
+        (first < *after).then_some((first, after - 1))
+    });
+    let some: Vec<(u32, u32)> = gaps.by_ref().take(LINES_MAX).collect();
+    for (first, last) in &some {
+        print::talk(&match first == last {
+            true => format!("groundcrew: segment {first} is missing"),
+            false => format!("groundcrew: segments {first} to {last} are missing"),
+        });
+    }
+    !some.is_empty()
 }
 
 /// What stands at the end of a segment that is being written may become a record.

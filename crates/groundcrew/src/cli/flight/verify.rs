@@ -1,15 +1,15 @@
 //! `flight verify` and `flight summarise`: what is in a flight, and what is not.
 
 use std::collections::BTreeMap;
-use std::ops::ControlFlow;
 
 use groundcrew_recorder::body::types::{
     self, ComponentLifecycleEvent, FlightFooter, Severity, SourceAttached, TypeSchema,
 };
 use groundcrew_recorder::body::{Body as _, Schema};
-use groundcrew_recorder::reader::flight::{Flight, Wanted};
+use groundcrew_recorder::format::frame::Record;
+use groundcrew_recorder::reader::flight::Flight;
 use groundcrew_recorder::reader::scan::Hole;
-use groundcrew_recorder::reader::verify::{Report, verify};
+use groundcrew_recorder::reader::verify::{Report, verify_and};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -123,9 +123,11 @@ fn exit(report: &Report, lost: bool) -> Exit {
 fn read(meant: &Meant, flight: &Flight<Medium>) -> (Report, Said) {
     let progress = Progress::new("reading", flight.bytes());
     let mut reading = 0;
-    let report = verify(flight, |bytes| progress.add(std::mem::replace(&mut reading, bytes)));
+    let mut told = Told::new();
+    let begin = |bytes| progress.add(std::mem::replace(&mut reading, bytes));
+    let report = verify_and(flight, begin, |record| told.hear(record));
     drop(progress);
-    let (names, sources, events) = told(flight);
+    let Told { names, sources, events } = told;
     let types = report.types.iter().map(|(kind, records)| Type {
         kind: *kind,
         name: names.get(kind).cloned(),
@@ -167,33 +169,42 @@ impl Damage {
     }
 }
 
-/// Names of types and sources, and events from a warning on.
-fn told(flight: &Flight<Medium>) -> (BTreeMap<u16, String>, BTreeMap<u16, String>, Vec<Value>) {
-    let name = |schema: Schema| (schema.kind, schema.name.to_string());
-    let mut names: BTreeMap<u16, String> = types::all().into_iter().map(name).collect();
-    let (mut sources, mut events) = (BTreeMap::new(), Vec::new());
-    let event_kind = ComponentLifecycleEvent::SCHEMA.kind;
-    let kinds = [SourceAttached::SCHEMA.kind, TypeSchema::SCHEMA.kind, event_kind];
-    let wanted = Wanted { types: kinds.into(), ..Wanted::default() };
-    flight.read(&wanted, |record| {
-        if record.head.kind == SourceAttached::SCHEMA.kind {
-            let source = SourceAttached::decode(record.body);
-            sources.insert(source.attached, source.name);
-        } else if record.head.kind == TypeSchema::SCHEMA.kind {
-            let schema = TypeSchema::decode(record.body);
-            names.entry(schema.described).or_insert(schema.name);
-        } else if ComponentLifecycleEvent::decode(record.body).severity != Severity::Info
-            && events.len() < EVENTS_MAX
+/// What a recording says about itself.
+struct Told {
+    /// Names of types.
+    names: BTreeMap<u16, String>,
+    /// Names of sources.
+    sources: BTreeMap<u16, String>,
+    /// Events from a warning on.
+    events: Vec<Value>,
+}
+
+impl Told {
+    fn new() -> Self {
+        let name = |schema: Schema| (schema.kind, schema.name.to_string());
+        let names = types::all().into_iter().map(name).collect();
+        Self { names, sources: BTreeMap::new(), events: Vec::new() }
+    }
+
+    fn hear(&mut self, record: &Record<'_>) {
+        let (kind, body) = (record.head.kind, record.body);
+        if kind == SourceAttached::SCHEMA.kind {
+            let source = SourceAttached::decode(body);
+            self.sources.insert(source.attached, source.name);
+        } else if kind == TypeSchema::SCHEMA.kind {
+            let schema = TypeSchema::decode(body);
+            self.names.entry(schema.described).or_insert(schema.name);
+        } else if kind == ComponentLifecycleEvent::SCHEMA.kind
+            && self.events.len() < EVENTS_MAX
+            && ComponentLifecycleEvent::decode(body).severity != Severity::Info
         {
-            let mut event = ComponentLifecycleEvent::SCHEMA.json(record.body);
+            let mut event = ComponentLifecycleEvent::SCHEMA.json(body);
             if let Some(event) = event.as_object_mut() {
                 event.insert("time_ns".to_owned(), record.head.time_ns.into());
             }
-            events.push(event);
+            self.events.push(event);
         }
-        ControlFlow::Continue(())
-    });
-    (names, sources, events)
+    }
 }
 
 /// What is damaged or missing, a line for each.
