@@ -24,7 +24,7 @@ usage: cargo xtask COMMAND
   demo [ARG…]    build groundcrew and play its demo; ARGs go to `groundcrew demo`
   sim [ARG…]     run the simulator: --report, --seed N, --random N, --only TEXT
   soak ARG…      break a host and check the truth: --kills N or --power-cuts N, --seed S, --app A
-  bench ARG…     figures beside their peers: update [--quick] [--json]
+  bench ARG…     figures beside their peers: recorder, update [--quick] [--json]
   docs           write the generated parts of docs/reference anew
   tidy           the tests about the tree itself, with the figures they print";
 

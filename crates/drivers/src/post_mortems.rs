@@ -71,15 +71,24 @@ pub fn dir(state: &Path) -> PathBuf {
     state.join("postmortems")
 }
 
-/// All documents, oldest name first; none where there is no directory.
+/// The documents, oldest name first; none where there is no directory.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Listed {
+    /// The newest [`DOCUMENTS_MAX`] of them.
+    pub found: Vec<Found>,
+    /// How many older ones are left out.
+    pub left_out: usize,
+}
+
+/// Lists the documents.
 ///
 /// # Errors
 /// The directory cannot be listed.
-pub fn list(state: &Path) -> Result<Vec<Found>, Error> {
+pub fn list(state: &Path) -> Result<Listed, Error> {
     let dir = dir(state);
     let failed = |source| Error::List { path: dir.clone(), source };
     let entries = match fs::read_dir(&dir) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Listed::default()),
         entries => entries.map_err(failed)?,
     };
     let mut paths = Vec::new();
@@ -91,8 +100,8 @@ pub fn list(state: &Path) -> Result<Vec<Found>, Error> {
         }
     }
     paths.sort();
-    let skip = paths.len().saturating_sub(DOCUMENTS_MAX);
-    Ok(paths.into_iter().skip(skip).map(found).collect())
+    let left_out = paths.len().saturating_sub(DOCUMENTS_MAX);
+    Ok(Listed { found: paths.into_iter().skip(left_out).map(found).collect(), left_out })
 }
 
 fn found(path: PathBuf) -> Found {
@@ -152,7 +161,7 @@ mod tests {
     #[test]
     fn what_cannot_be_read_is_listed_and_what_is_not_ours_is_not() {
         let state = tempfile::tempdir().unwrap();
-        assert_eq!(list(state.path()).unwrap(), []);
+        assert_eq!(list(state.path()).unwrap(), Listed::default());
         let dir = dir(state.path());
         put(&dir.join("2026-11-21_tiles_1.2.0_19e0c3f5a00-1.md"), b"text");
         put(&dir.join("b.md"), b"\xff\xfe");
@@ -160,14 +169,25 @@ mod tests {
         for passed_over in [".b.md.swp", ".hidden.md", "b.md~", "b.md.new", "d.md/e"] {
             put(&dir.join(passed_over), b"");
         }
-        let found = list(state.path()).unwrap();
+        let Listed { found, left_out } = list(state.path()).unwrap();
         let said: Vec<_> = found.iter().map(|one| (one.name.as_str(), &one.text)).collect();
         assert_eq!(said[0], ("2026-11-21_tiles_1.2.0_19e0c3f5a00-1", &Ok("text".to_owned())));
         assert!(said[1].1.as_ref().is_err_and(|why| why.contains("UTF-8")), "{said:?}");
         assert!(said[2].1.as_ref().is_err_and(|why| why.contains("1048576 bytes")), "{said:?}");
-        assert_eq!(said.len(), 3);
+        assert_eq!((said.len(), left_out), (3, 0));
         assert_eq!(found[0].opened_ms, 0x19e_0c3f_5a00);
         assert!(found[1].opened_ms > 1_600_000_000_000);
+    }
+
+    #[test]
+    fn documents_beyond_the_limit_are_counted() {
+        let state = tempfile::tempdir().unwrap();
+        for number in 0..DOCUMENTS_MAX + 2 {
+            put(&dir(state.path()).join(format!("{number:05}.md")), b"text");
+        }
+        let listed = list(state.path()).unwrap();
+        assert_eq!((listed.found.len(), listed.left_out), (DOCUMENTS_MAX, 2));
+        assert_eq!(listed.found[0].name, "00002", "the oldest are left out");
     }
 
     #[test]

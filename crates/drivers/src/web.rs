@@ -5,13 +5,23 @@
 //! caller's business.
 
 use std::io::Read as _;
+use std::net::IpAddr;
 use std::time::Duration;
 
-use ureq::http::{HeaderValue, Response};
+use ureq::config::Config;
+use ureq::http::{HeaderValue, Response, Uri};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout, time};
 use ureq::{Agent, Body};
 
 /// Headers are bounded like bodies, in bytes.
 const HEADER_MAX_BYTES: usize = 16 * 1024;
+
+/// Room of one exchange: for what is read a header's whole limit and more, for what is sent the
+/// longest header that we make. The client's own default is eight times this, which an agent pays
+/// for each app that it asks for its health.
+const INPUT_BYTES: usize = 2 * HEADER_MAX_BYTES;
+const OUTPUT_BYTES: usize = 16 * 1024;
 
 /// Whether a proxy that the environment names is used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,11 +111,13 @@ fn exchange(request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
         .max_redirects_will_error(false)
         .max_idle_connections(0)
         .max_response_header_size(HEADER_MAX_BYTES)
+        .input_buffer_size(INPUT_BYTES)
+        .output_buffer_size(OUTPUT_BYTES)
         .user_agent(concat!("groundcrew/", env!("CARGO_PKG_VERSION")));
     if request.way == Way::Direct {
         config = config.proxy(None);
     }
-    let agent = config.build().new_agent();
+    let agent = Agent::with_parts(config.build(), DefaultConnector::new(), Names::default());
     let ours = [("cache-control", "no-cache"), ("pragma", "no-cache"), ("connection", "close")];
     let headers = ours.iter().chain(request.headers);
     match request.body {
@@ -115,5 +127,25 @@ fn exchange(request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
         Some(body) => headers
             .fold(agent.post(request.url), |ask, (name, value)| ask.header(*name, *value))
             .send(body),
+    }
+}
+
+/// Resolves names within the time that is left. An address is none and needs no thread of its own,
+/// which is most of what a question to an app on this host costs.
+#[derive(Debug, Default)]
+struct Names(DefaultResolver);
+
+impl Resolver for Names {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        mut timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().unwrap_or_default();
+        if host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() {
+            timeout.after = time::Duration::NotHappening;
+        }
+        self.0.resolve(uri, config, timeout)
     }
 }

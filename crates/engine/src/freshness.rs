@@ -24,6 +24,9 @@ pub struct Limits {
 pub struct Known<'a> {
     /// Where it stands.
     pub state: &'a State,
+    /// Wall clock since when something newer than what runs has waited, whatever it was: a source that
+    /// releases every day must not begin the count anew every day.
+    pub behind_since_ms: Option<i64>,
     /// Wall clock of the last look that the source answered, or since when it is asked.
     pub answered_ms: i64,
     /// What the latest look said, if it failed.
@@ -47,11 +50,23 @@ pub fn notices(app: &AppName, known: &Known<'_>, limits: &Limits, now_ms: i64) -
         });
     }
     if let State::Held(wait) | State::Deferred(wait) = known.state {
-        let since_ms = passed(wait.since_ms);
-        if since_ms >= limits.waiting_ms {
-            told.push(waits(app, wait, "waiting"));
-        } else if since_ms >= ROOM_MS && wants_room(wait) {
-            told.push(waits(app, wait, "room"));
+        let behind_ms = known.behind_since_ms.unwrap_or(wait.since_ms).min(wait.since_ms);
+        if passed(behind_ms) >= limits.waiting_ms {
+            let key = format!("{app}/waiting/{behind_ms}");
+            let version = &wait.offer.release.version;
+            let since = moment(behind_ms);
+            let title = if behind_ms < wait.since_ms {
+                format!("{app}: nothing newer was taken since {since}; {version} waits now")
+            } else {
+                format!("{app}: {version} has been waiting since {since}")
+            };
+            told.push(waits(app, wait, key, title));
+        } else if passed(wait.since_ms) >= ROOM_MS && wants_room(wait) {
+            let release = &wait.offer.release;
+            let key = format!("{app}/room/{}/{}", release.digest, wait.since_ms);
+            let since = moment(wait.since_ms);
+            let title = format!("{app}: {} has been waiting since {since}", release.version);
+            told.push(waits(app, wait, key, title));
         }
     }
     told
@@ -61,7 +76,7 @@ fn wants_room(wait: &Waiting) -> bool {
     wait.answers.iter().any(|answer| answer.gate == GateId::Room && !answer.passes())
 }
 
-fn waits(app: &AppName, wait: &Waiting, what: &str) -> Notice {
+fn waits(app: &AppName, wait: &Waiting, key: String, title: String) -> Notice {
     let release = &wait.offer.release;
     let spelled = |answer: &Answer| answer.clone().spelled(app.as_str(), &release.version);
     let reason = |answer: Answer| match answer.verdict {
@@ -69,11 +84,10 @@ fn waits(app: &AppName, wait: &Waiting, what: &str) -> Notice {
         Verdict::Defer { reason, .. } | Verdict::Hold { reason, .. } => Some(reason),
     };
     let reasons: Vec<String> = wait.answers.iter().map(spelled).filter_map(reason).collect();
-    let since = moment(wait.since_ms);
     Notice {
-        key: format!("{app}/{what}/{}/{}", release.digest, wait.since_ms),
+        key,
         severity: Severity::Alert,
-        title: format!("{app}: {} has been waiting since {since}", release.version),
+        title,
         body: format!("{}\n`groundcrew check {app}` says what would help.", reasons.join("\n")),
     }
 }
@@ -87,7 +101,9 @@ fn moment(ms: i64) -> String {
 mod tests {
     use super::*;
 
-    use crate::noun::{ConfigHash, Offer, Release, Via};
+    use crate::gate::Round;
+    use crate::machine::{App, Entry, Event};
+    use crate::noun::{ConfigHash, Now, Offer, Release, Via};
 
     const DAY_MS: i64 = 86_400_000;
     const LIMITS: Limits = Limits { silent_ms: 86_400_000, waiting_ms: 14 * 86_400_000 };
@@ -115,7 +131,7 @@ mod tests {
     }
 
     fn keys(state: &State, failure: Option<&str>, now_ms: i64) -> Vec<String> {
-        let known = Known { state, answered_ms: 0, failure };
+        let known = Known { state, behind_since_ms: None, answered_ms: 0, failure };
         let told = notices(&"tiles".into(), &known, &LIMITS, now_ms);
         told.into_iter().map(|notice| notice.key).collect()
     }
@@ -132,8 +148,39 @@ mod tests {
     fn upd_19_a_candidate_that_waits_too_long_is_told_of_and_one_without_room_after_a_day() {
         let window = waiting(Answer::defer(GateId::Window, "closed", None));
         assert!(keys(&window, None, 14 * DAY_MS - 1).is_empty());
-        assert_eq!(keys(&window, None, 14 * DAY_MS), ["tiles/waiting/sha256:2/0"]);
+        assert_eq!(keys(&window, None, 14 * DAY_MS), ["tiles/waiting/0"]);
         let full = waiting(Answer::defer(GateId::Room, "full", None));
         assert_eq!(keys(&full, None, DAY_MS), ["tiles/room/sha256:2/0"]);
+    }
+
+    #[test]
+    fn upd_19_a_new_candidate_every_day_does_not_begin_the_count_anew() {
+        let at = |day: i64| Now {
+            wall_ms: day * DAY_MS,
+            uptime_ms: 0,
+            boot: "b".into(),
+            synchronized: true,
+        };
+        let State::Deferred(wait) = waiting(Answer::defer(GateId::Window, "closed", None)) else {
+            panic!("it waits");
+        };
+        let mut app = App::default();
+        let mut told = Vec::new();
+        for day in 0..30 {
+            let mut offer = wait.offer.clone();
+            offer.release.digest = format!("sha256:{day}").as_str().into();
+            let (round, answers) = (Round::Candidate, wait.answers.clone());
+            for event in [Event::Found { offer }, Event::Judged { round, answers }] {
+                app = app.apply(&Entry { at: at(day), event }).unwrap();
+            }
+            let behind_since_ms = app.behind_since_ms;
+            let known = Known { state: &app.state, behind_since_ms, answered_ms: 0, failure: None };
+            let notices = notices(&"tiles".into(), &known, &LIMITS, day * DAY_MS);
+            told.extend(notices.into_iter().map(|notice| (day, notice.key)));
+        }
+        assert_eq!(told.first(), Some(&(14, "tiles/waiting/0".to_owned())));
+        assert!(told.iter().all(|(_, key)| key == "tiles/waiting/0"), "told once: {told:?}");
+        app = app.apply(&Entry { at: at(30), event: Event::Withdrawn }).unwrap();
+        assert_eq!(app.behind_since_ms, None);
     }
 }

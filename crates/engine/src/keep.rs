@@ -35,17 +35,21 @@ pub fn keep_set(app: &App, policy: &Policy, observed: &Observed, now: &Now) -> K
         set.releases.extend(update.plan.from.iter().map(|from| from.release.digest.clone()));
     }
     set.snapshots.extend(open_snapshot(&app.state));
-    let newest = app.retained.len().saturating_sub(policy.keep_way_backs);
-    for (index, row) in app.retained.iter().enumerate() {
-        let expired = now.synchronized && is_expired(app, policy, row, now);
-        if index < newest || expired {
-            continue;
-        }
+    for row in app.retained.iter().enumerate().filter(|row| is_kept(app, policy, *row, now)) {
+        let (_, row) = row;
         set.snapshots.extend(row.snapshot.clone());
         set.releases.extend(row.from.iter().map(|from| from.release.digest.clone()));
         set.txns.insert(row.txn.clone());
     }
     set
+}
+
+/// Whether the way back of a closed update, with its number among all, is still kept.
+#[must_use]
+pub fn is_kept(app: &App, policy: &Policy, (index, row): (usize, &Retained), now: &Now) -> bool {
+    let newest = app.retained.len().saturating_sub(policy.keep_way_backs);
+    let expired = now.synchronized && is_expired(app, policy, row, now);
+    index >= newest && !expired
 }
 
 fn is_expired(app: &App, policy: &Policy, row: &Retained, now: &Now) -> bool {

@@ -6,8 +6,9 @@
 //! way back like any other.
 
 use crate::data;
-use crate::machine::{App, DataChoice, State, Watching, WayBack};
-use crate::noun::{AppName, Offer, Release, SnapshotId, Via};
+use crate::keep::is_kept;
+use crate::machine::{App, DataChoice, Retained, State, Watching, WayBack};
+use crate::noun::{AppName, Digest, Now, Offer, Release, SnapshotId, Via};
 use crate::plan::{DataWork, Installed, Ordered};
 use crate::policy::Policy;
 
@@ -73,6 +74,11 @@ pub enum Refused {
         /// Where it stands.
         state: &'static str,
     },
+    /// An update is watched, and a migration would change what is judged.
+    #[error(
+        "{0} is being watched after its update; migrate it when it is proven: `groundcrew once --wait proven` waits for that"
+    )]
+    Watched(AppName),
     /// A person stopped it.
     #[error(
         "{0} is stopped by hand; `groundcrew start {0}` first, so that the release can be proven"
@@ -128,7 +134,7 @@ pub enum Refused {
 /// # Errors
 ///
 /// There is no way, or one that needs `approved`.
-pub fn choose(app: &App, policy: &Policy, ask: &Ask<'_>, now_ms: i64) -> Result<Choice, Refused> {
+pub fn choose(app: &App, policy: &Policy, ask: &Ask<'_>, now: &Now) -> Result<Choice, Refused> {
     let name = &policy.app;
     let Some(running) = &app.running else { return Err(Refused::Nothing(name.clone())) };
     if !app.wanted_up {
@@ -142,8 +148,8 @@ pub fn choose(app: &App, policy: &Policy, ask: &Ask<'_>, now_ms: i64) -> Result<
             Err(Refused::HandsOn { app: name.clone(), state: state.name() })
         }
         _ => {
-            let target = target(app, policy, running, ask)?;
-            order(policy, running, &target, ask, now_ms)
+            let target = target(app, policy, running, ask, now)?;
+            order(policy, running, &target, ask, now.wall_ms)
         }
     }
 }
@@ -165,6 +171,9 @@ pub fn migrate(
     let Some(running) = &app.running else { return Err(Refused::Nothing(name.clone())) };
     if !app.wanted_up {
         return Err(Refused::Stopped(name.clone()));
+    }
+    if matches!(app.state, State::Accepted(_) | State::Watching(_)) {
+        return Err(Refused::Watched(name.clone()));
     }
     if app.state.update().is_some() {
         return Err(Refused::HandsOn { app: name.clone(), state: app.state.name() });
@@ -247,19 +256,54 @@ fn is_called(release: &Release, wanted: &str) -> bool {
     release.version == wanted || release.digest.as_str() == wanted || revision == Some(wanted)
 }
 
+/// What ran since a release was left, seen from now.
+struct Since<'a> {
+    /// Releases whose doing is in the data, the newest first.
+    ran: Vec<&'a Release>,
+    /// What ran after the row that is looked at.
+    later: &'a Release,
+    /// A way back took the data back to this release: what ran before it, up to there, is not in it.
+    back_to: Option<&'a Digest>,
+}
+
+impl<'a> Since<'a> {
+    fn of(running: &'a Release) -> Self {
+        Self { ran: vec![running], later: running, back_to: None }
+    }
+
+    /// Takes the next older row; true: what its release did is in the data.
+    fn goes_by(&mut self, row: &Retained, from: &'a Release) -> bool {
+        if row.data_went_back && self.back_to.is_none() {
+            self.back_to = Some(&self.later.digest);
+        }
+        if self.back_to == Some(&from.digest) {
+            self.back_to = None;
+        }
+        self.later = from;
+        self.back_to.is_none()
+    }
+}
+
 /// The release that is meant, among those whose way back is kept.
 fn target<'a>(
     app: &'a App,
     policy: &Policy,
     running: &'a Installed,
     ask: &Ask<'_>,
+    now: &Now,
 ) -> Result<Target<'a>, Refused> {
-    let mut since = vec![&running.release];
+    let mut since = Since::of(&running.release);
     let mut names: Vec<&str> = Vec::new();
     let mut bad = None;
-    for row in app.retained.iter().rev() {
+    for (index, row) in app.retained.iter().enumerate().rev() {
         let Some(from) = &row.from else { continue };
+        let counts = since.goes_by(row, &from.release);
         if from.release.digest == running.release.digest && from.config == running.config {
+            continue;
+        }
+        // What clean-up has removed, or may remove at any moment, is no way back.
+        if !is_kept(app, policy, (index, row), now) {
+            since.ran.extend(counts.then_some(&from.release));
             continue;
         }
         let known = app
@@ -272,13 +316,13 @@ fn target<'a>(
         };
         if meant && (known.is_none() || ask.approved) {
             let undone = app.undone.as_ref() == Some(&running.release.digest);
-            return Ok(Target { to: from, copy: row.snapshot.as_ref(), since, undone });
+            return Ok(Target { to: from, copy: row.snapshot.as_ref(), since: since.ran, undone });
         }
         if meant {
             bad = bad.or(known);
         }
         names.push(&from.release.version);
-        since.push(&from.release);
+        since.ran.extend(counts.then_some(&from.release));
     }
     match bad {
         Some(bad) => Err(Refused::KnownBad { version: bad.version.clone(), why: bad.why.clone() }),

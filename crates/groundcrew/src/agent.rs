@@ -57,8 +57,9 @@ pub(crate) fn run(settings: Settings, overrides: Overrides) -> Result<Exit, Refu
         }
     })?;
     let teller = crew.tell()?;
-    talk(&format!("groundcrew: agent ready, {} apps", crew.settings().apps.len()));
-    manager.ready(crew.settings().apps.len());
+    let count = crew.settings().apps.len();
+    talk(&format!("groundcrew: agent ready, {count} {}", if count == 1 { "app" } else { "apps" }));
+    manager.ready(count);
     let manager = Arc::new(manager);
     watch(&crew, &run, &manager)?;
     while ending.wait(TICK) != Woken::Shutdown {}

@@ -1,6 +1,6 @@
 //! Post-mortems as commands and the agent see them: files of people, read with what is odd.
 
-use groundcrew_drivers::post_mortems::{self, Found};
+use groundcrew_drivers::post_mortems::{self, Found, Listed};
 use groundcrew_engine::ports::{Notice, Severity};
 use groundcrew_engine::post_mortem::{self, Document};
 use serde::Serialize;
@@ -46,10 +46,23 @@ pub(crate) struct PostMortem {
 ///
 /// Their directory cannot be listed.
 pub(crate) fn all(state: &Path, now_ms: i64) -> Result<Vec<PostMortem>, Refusal> {
-    let found = post_mortems::list(state).map_err(|error| Refusal::failed(chain(&error)))?;
-    let mut all: Vec<PostMortem> = found.into_iter().map(|one| read(one, now_ms)).collect();
+    let mut all: Vec<PostMortem> =
+        listed(state)?.found.into_iter().map(|one| read(one, now_ms)).collect();
     all.sort_by_key(|one| (!one.open, if one.open { one.due_ms } else { -one.opened_ms }));
     Ok(all)
+}
+
+/// How many older ones are not among [`all`], because there are too many.
+///
+/// # Errors
+///
+/// As [`all`].
+pub(crate) fn left_out(state: &Path) -> Result<usize, Refusal> {
+    Ok(listed(state)?.left_out)
+}
+
+fn listed(state: &Path) -> Result<Listed, Refusal> {
+    post_mortems::list(state).map_err(|error| Refusal::failed(chain(&error)))
 }
 
 /// Those that are open.

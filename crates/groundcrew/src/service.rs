@@ -44,7 +44,8 @@ impl Manager {
 
     /// The agent serves.
     pub(crate) fn ready(&self, apps: usize) {
-        self.say(&format!("READY=1\nSTATUS=looking after {apps} apps"));
+        let noun = if apps == 1 { "app" } else { "apps" };
+        self.say(&format!("READY=1\nSTATUS=looking after {apps} {noun}"));
     }
 
     /// The agent is alive.

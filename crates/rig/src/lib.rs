@@ -6,6 +6,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`host`] | a host: configuration, releases, commands, the agent |
+//! | [`hold`] | holds an agent still in a phase of its update |
 //! | [`subject`] | what an app must offer to be broken here |
 //! | [`ledger`], [`postgres`] | the demo app, and a real database, as such apps |
 //! | [`client`] | a client that writes all along and remembers what was acknowledged |
@@ -20,6 +21,7 @@ pub mod bench;
 pub mod client;
 pub mod disks;
 pub mod files;
+pub mod hold;
 pub mod host;
 pub mod http;
 pub mod journal;

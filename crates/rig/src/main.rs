@@ -1,8 +1,9 @@
 //! The rig's command line: `soak` breaks, `bench` measures. Exit codes: 0 done, 1 a violation or
 //! the rig failed, 2 usage.
 //!
-//! As root a soak runs in mount and process namespaces of its own, so that nothing stays mounted,
-//! attached or running, however it ends; a process outside of them waits and removes the directory.
+//! As root a soak runs in mount, process and shared memory namespaces of its own, so that nothing
+//! stays mounted, attached, running or allocated, however it ends; a process outside of them waits and
+//! removes the directory.
 
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -18,11 +19,16 @@ use groundcrew_rig::{Result, bench};
 
 const USAGE: &str = "\
 usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres] [--seed S] [--json]
+       groundcrew-rig bench recorder [--quick] [--json]
        groundcrew-rig bench update [--quick] [--json] [--only downtime|many|idle]
        both: --program PATH is groundcrew, the one beside this program by default";
 
 /// Says to the process inside the namespaces where its directory is.
 const INSIDE_ENV: &str = "GROUNDCREW_RIG_INSIDE";
+
+/// The first process of the namespaces. It has to reap what nobody else does, so it waits; a
+/// database's shared memory, of both kinds, goes with it however it ends.
+const INSIDE: &str = "mount -t tmpfs -o mode=1777 shm /dev/shm && \"$@\"; exit $?";
 
 /// The program under test.
 const PROGRAM: &str = "groundcrew";
@@ -37,7 +43,8 @@ fn main() -> ExitCode {
     let ended = match words.split_first() {
         Some((first, rest)) if first == "soak" => soak(rest),
         Some((first, rest))
-            if first == "bench" && rest.first().is_some_and(|of| of == "update") =>
+            if first == "bench"
+                && rest.first().is_some_and(|of| ["recorder", "update"].contains(&of.as_str())) =>
         {
             measure(rest)
         }
@@ -112,7 +119,8 @@ fn measure(words: &[String]) -> Result<ExitCode> {
         only: value(words, "--only").map(str::to_owned),
         dir: dir.path().to_owned(),
     };
-    let figures = bench::update(&options, &mut |line| say(line))?;
+    let bench = if has("recorder") { bench::recorder } else { bench::update };
+    let figures = bench(&options, &mut |line| say(line))?;
     say(&bench::table(&figures));
     if has("--json") {
         writeln!(std::io::stdout(), "{}", bench::json(&figures)).context("cannot print")?;
@@ -147,9 +155,8 @@ fn from_outside() -> Result<ExitCode> {
     let dir = tempfile::Builder::new().prefix("groundcrew-rig-").tempdir()?;
     let own = std::env::current_exe().context("cannot find this program")?;
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
-    // The first process of a namespace has to reap what nobody else does; a shell that waits does.
-    command.args(["sh", "-c", "\"$@\"; exit $?", "sh"]).arg(own).args(std::env::args().skip(1));
+    command.args(["--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc", "--"]);
+    command.args(["sh", "-c", INSIDE, "sh"]).arg(own).args(std::env::args().skip(1));
     let mut inner = command.env(INSIDE_ENV, dir.path()).spawn().context("cannot start unshare")?;
     let ended = loop {
         if asked_to_end.load(Ordering::Relaxed) {

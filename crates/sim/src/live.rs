@@ -2,7 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 
-use groundcrew_engine::agent::{Agent, Look, Turn};
+use groundcrew_engine::agent::{Agent, Look, Revive, Turn};
 use groundcrew_engine::machine::{App, Entry, Event, KnownBad, LastGood, Merit, State, WayBack};
 use groundcrew_engine::noun::{AppName, ConfigHash, SnapshotId};
 use groundcrew_engine::plan::{
@@ -175,16 +175,21 @@ fn turns(world: &Shared, story: &Story) -> App {
     let mut silent = Silent;
     let app = load(world);
     let mut agent = Agent::new(&policy, app, &mut ports, &mut silent);
-    if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
-        agent.resume();
-    }
-    adopt(world, &policy, &mut agent);
     let mut life =
         Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
+    if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
+        // Nothing is done on an update whose takeover cannot be recorded.
+        while let Turn::Frozen(why) = agent.resume() {
+            if !life.freeze(&why) {
+                return agent.app().clone();
+            }
+        }
+    }
+    adopt(world, &policy, &mut agent);
     for _ in 0..TURNS_MAX {
         life.stop_under_watch(&mut agent);
         life.take_back(&mut agent);
-        let turn = agent.turn(life.due, true);
+        let turn = agent.turn(life.due, Revive::Yes);
         life.due = false;
         life.tidy(&mut agent);
         let goes_on = match turn {
@@ -340,7 +345,8 @@ impl Life<'_> {
         let policy = policy(self.story);
         let data = if restore { DataWish::Usual } else { DataWish::Keep };
         let ask = Ask { release: None, data, approved: false, by: "ann" };
-        match choose(agent.app(), &policy, &ask, 0) {
+        let now = self.world.borrow().now();
+        match choose(agent.app(), &policy, &ask, &now) {
             Ok(Choice { way: Way::TakeBack(data), .. }) => {
                 agent.tell(Event::GoBack { by: "ann".to_owned(), data });
             }
@@ -364,7 +370,8 @@ impl Life<'_> {
         }
         let data = if restore { DataWish::Restore(None) } else { DataWish::Keep };
         let ask = Ask { release: None, data, approved: true, by: "ann" };
-        match choose(app, &policy(self.story), &ask, 0) {
+        let now = self.world.borrow().now();
+        match choose(app, &policy(self.story), &ask, &now) {
             Ok(Choice { way: Way::Order(offer), .. }) => Some(Event::Ordered { offer: *offer }),
             other => {
                 self.world.borrow_mut().violation(format!("no way back: {other:?}"));

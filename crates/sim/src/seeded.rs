@@ -58,6 +58,8 @@ pub enum Seeded {
     CleanUpDeletesLastGood,
     /// Host: the busy flag is read as clear.
     BusyIsIgnored,
+    /// Host: the marker is not set before a stop.
+    StopIsNotAnnounced,
     /// Host: the marker stays set.
     MarkerStays,
     /// Host: the exclusion group is never given back.
@@ -97,6 +99,7 @@ impl Seeded {
         Self::PartialFetchLooksWhole,
         Self::CleanUpDeletesLastGood,
         Self::BusyIsIgnored,
+        Self::StopIsNotAnnounced,
         Self::MarkerStays,
         Self::GroupStaysTaken,
         Self::ProbeIsCached,

@@ -283,7 +283,22 @@ fn busy(offer: &Offer) -> Vec<Story> {
         let what = format!("busy at {on}, the second time");
         Story::of(offer, 2).named(&what).on_second(on, Do::Busy(Some("a flight is in progress")))
     };
-    events.iter().map(story).chain(["stopped", "snapshotted"].map(second)).collect()
+    // A launcher sets its flag in the instant after the marker was set: before the stop, in it, and
+    // before the stop of the candidate.
+    let announced = |skip: u32| {
+        let what = format!("busy once it was announced {} times", skip + 1);
+        let then = Do::Busy(Some("a flight is in progress"));
+        let trigger = Trigger { on: "announced", skip, then, fired: false };
+        let mut story = Story::of(offer, 2).named(&what);
+        story.triggers.push(trigger);
+        story
+    };
+    events
+        .iter()
+        .map(story)
+        .chain(["stopped", "snapshotted"].map(second))
+        .chain((0..4).map(announced))
+        .collect()
 }
 
 fn full_journal(offer: &Offer) -> Vec<Story> {

@@ -65,6 +65,8 @@ pub struct World {
     pub busy: Option<String>,
     /// The marker "an update is at work".
     pub updating: bool,
+    /// The busy flag was read while the marker was set, and said that it is clear.
+    pub asked: bool,
     /// Users can reach the app.
     pub traffic_open: bool,
     /// The exclusion group is taken.
@@ -131,6 +133,7 @@ impl World {
             aside: Vec::new(),
             busy: None,
             updating: false,
+            asked: false,
             traffic_open: true,
             excluded: false,
             journal: Vec::new(),
@@ -350,7 +353,7 @@ impl World {
         self.boots += 1;
         self.uptime_ms = 5_000;
         self.elapsed_ms += 60_000;
-        self.updating = false;
+        (self.updating, self.asked) = (false, false);
         self.kill_agent();
         if let Some(before) = self.undurable_place.take() {
             self.place = before;

@@ -6,7 +6,7 @@ use super::{File, files, is_test};
 use crate::steps::ROOT;
 
 /// Lines that `docs/spec/untested.txt` may have. Only ever lowered.
-const UNTESTED_MAX: usize = 141;
+const UNTESTED_MAX: usize = 130;
 
 fn is_id(word: &str) -> bool {
     word.split_once('-').is_some_and(|(letters, digits)| {
@@ -28,10 +28,18 @@ fn test_part(file: &File) -> &str {
     begin.and_then(|begin| file.text.get(begin..)).unwrap_or_default()
 }
 
-/// Whole ids that a text names.
+/// Whole ids that a text names, in words or in the name of a function: `qq_1_does_it`.
 fn named(text: &str) -> BTreeSet<String> {
     let words = text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
-    words.filter(|word| is_id(word)).map(str::to_owned).collect()
+    let words = words.filter(|word| is_id(word)).map(str::to_owned);
+    words.chain(text.split("fn ").skip(1).flat_map(ids_in_name)).collect()
+}
+
+fn ids_in_name(function: &str) -> Vec<String> {
+    let name = function.split('(').next().unwrap_or_default();
+    let parts: Vec<&str> = name.split('_').collect();
+    let id = |pair: &[&str]| format!("{}-{}", pair[0].to_ascii_uppercase(), pair[1]);
+    parts.windows(2).map(id).filter(|id| is_id(id)).collect()
 }
 
 fn compare(ids: &[String], named: &BTreeSet<String>, list: &str, max: usize) -> Vec<String> {
@@ -77,6 +85,7 @@ fn a_requirement_in_neither_or_both_places_is_found() {
     super::assert_none(&check("// QQ-1.", "QQ-2\n"));
     assert_eq!(check("QQ-11 AQQ-1 QQ-1-2", "QQ-2\n"), ["QQ-1: no test names it; it is not listed"]);
     assert_eq!(check("QQ-1, QQ-2", "QQ-2\n"), ["QQ-2: a test names it now; take it off the list"]);
+    super::assert_none(&compare(&ids, &named("fn qq_1_and_qq_2_do() {}"), "", 0));
     assert_eq!(check("", "QQ-1\nQQ-2\n"), ["untested.txt has 2 lines, at most 1"]);
     assert_eq!(check("QQ-1 QQ-2", "QQ-3\n"), ["untested.txt: \"QQ-3\" is no requirement"]);
     assert_eq!(compare(&[ids[0].clone(), ids[0].clone()], &named("QQ-1"), "", 0).len(), 1);

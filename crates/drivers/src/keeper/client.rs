@@ -256,12 +256,13 @@ pub fn runs(app_dir: &Path) -> Result<Vec<RunEntry>, Error> {
     };
     let mut found = Vec::new();
     for entry in entries {
-        let dir = entry.map_err(failed)?.path();
-        let path = dir.join(SPEC_FILE);
+        let entry = entry.map_err(failed)?;
         // Other files may lie beside the runs.
-        if !dir.is_dir() {
+        if !entry.file_type().map_err(failed)?.is_dir() {
             continue;
         }
+        let dir = entry.path();
+        let path = dir.join(SPEC_FILE);
         let Some(spec) = record::read::<KeepSpec>(&path)? else {
             continue;
         };

@@ -284,6 +284,11 @@ impl Runtime for ProcessRuntime {
         Ok(look::observed(&seen, place)?)
     }
 
+    fn output(&mut self) -> Vec<String> {
+        let seen = look::look(&self.dir).unwrap_or_default();
+        look::latest(&seen).map(|run| look::output(&run.entry.dir)).unwrap_or_default()
+    }
+
     fn stop(&mut self, order: &StopOrder<'_>) -> Result<StopReport, Fault> {
         Ok(self.stop_all(order)?)
     }

@@ -18,7 +18,7 @@ fn run_record(rig: &Rig) -> RunRecord {
 fn an_app_that_ignores_its_signal_is_killed_and_the_report_says_so() {
     let rig = Rig::new();
     let mut installed = rig.up("trap '' TERM; echo up; while :; do sleep 0.01; done");
-    wait_for("the trap", || (!rig.observe().output.is_empty()).then_some(()));
+    wait_for("the trap", || (!rig.output().is_empty()).then_some(()));
     installed.procedure.stop.grace_ms = 200;
     let report = rig.stop(&installed);
     assert_eq!((report.ran, report.clean, report.exit_code), (true, false, None));
@@ -31,7 +31,7 @@ fn an_app_is_stopped_with_its_own_signal() {
     let rig = Rig::new();
     let script = "trap 'exit 9' USR1; echo up; while :; do sleep 0.01; done";
     let mut installed = rig.up(script);
-    wait_for("the trap", || (!rig.observe().output.is_empty()).then_some(()));
+    wait_for("the trap", || (!rig.output().is_empty()).then_some(()));
     installed.procedure.stop.signal = "SIGUSR1".to_owned();
     let report = rig.stop(&installed);
     assert_eq!((report.ran, report.clean, report.exit_code), (true, true, Some(9)));
@@ -135,7 +135,7 @@ fn the_end_of_the_output_is_shown_oldest_line_first() {
         .release("1.0.0", "i=0; while [ $i -lt 200 ]; do i=$((i+1)); echo line $i; done; exit 1");
     rig.put_in_place(&installed);
     rig.start(&installed, "start-0").unwrap_err();
-    let output = rig.observe().output;
+    let output = rig.output();
     assert_eq!(output.len(), 50);
     assert_eq!((output[0].as_str(), output[49].as_str()), ("line 151", "line 200"));
 }

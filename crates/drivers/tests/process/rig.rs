@@ -137,6 +137,10 @@ impl Rig {
         self.runtime().observe().unwrap()
     }
 
+    pub(crate) fn output(&self) -> Vec<String> {
+        self.runtime().output()
+    }
+
     pub(crate) fn stop(&self, installed: &Installed) -> groundcrew_engine::machine::StopReport {
         let order = StopOrder { installed: Some(installed), txn: &self.txn };
         self.runtime().stop(&order).unwrap()

@@ -152,7 +152,7 @@ fn an_app_gets_its_placeholders_user_environment_and_directory() {
     rig.put_in_place(&installed);
     rig.start(&installed, "start-0").unwrap();
     let output = wait_for("the output", || {
-        let output = rig.observe().output;
+        let output = rig.output();
         (output.len() == 3).then_some(output)
     });
     let data = rig.data("").to_str().unwrap().trim_end_matches('/').to_owned();

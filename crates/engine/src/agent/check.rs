@@ -1,6 +1,6 @@
 //! Asks all gates about what is offered now, and records nothing.
 
-use super::{Agent, gather};
+use super::{Agent, Revive, gather};
 use crate::gate::{Answer, NotesFact, Round, judge};
 use crate::machine::State;
 use crate::noun::Offer;
@@ -60,7 +60,7 @@ impl Agent<'_, '_> {
 
     /// Why nothing that runs may be stopped now, if so.
     pub fn busy(&mut self) -> Option<String> {
-        gather::facts(self.stage.ports, false, false).busy
+        gather::facts(self.stage.ports, false, Revive::No).busy
     }
 
     /// A candidate that waits already was seen then, not now.

@@ -1,15 +1,18 @@
 //! Gathers what a decision or a gate is asked about. Looks, never touches.
 
-use super::Stage;
+use super::{Revive, Stage};
 use crate::gate::{Baseline, GateFacts, NotesFact, Round};
 use crate::machine::{App, Facts};
 use crate::noun::{Now, Offer};
 use crate::plan::Installed;
 use crate::policy::Profile;
-use crate::ports::{Busy, ExternalCheck, Finding, Neighbor, Ports};
+use crate::ports::{Busy, Ended, ExternalCheck, Finding, Neighbor, Ports};
+
+/// How a runtime says that a run ended well.
+const ENDED_WELL: &str = "exit code 0";
 
 /// The facts of one decision.
-pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts {
+pub(super) fn facts(ports: &mut Ports<'_>, due: bool, revive: Revive) -> Facts {
     let busy = match ports.host.busy() {
         Busy::Clear => None,
         Busy::Busy(reason) => Some(reason),
@@ -17,6 +20,12 @@ pub(super) fn facts(ports: &mut Ports<'_>, due: bool, may_revive: bool) -> Facts
     let seen = ports.runtime.observe();
     let observed = seen.is_ok();
     let seen = seen.unwrap_or_default();
+    let ended_well = |ended: &Ended| ended.by_itself && ended.how == ENDED_WELL;
+    let may_revive = match revive {
+        Revive::Yes => true,
+        Revive::UnlessEndedWell => !seen.ended.as_ref().is_some_and(ended_well),
+        Revive::No => false,
+    };
     let (running, latest) = (seen.running, seen.latest);
     let now = ports.clock.now();
     Facts { now, busy, running, latest, observed, due, may_revive, unwell: false }

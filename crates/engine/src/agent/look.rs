@@ -30,6 +30,10 @@ impl Agent<'_, '_> {
         if self.app.state.update().is_some() || ordered {
             return Ok(Look::Later);
         }
+        // No update begins on what the store does not know yet.
+        if let Err(why) = self.flush() {
+            return Ok(Look::Turn(Turn::Frozen(why)));
+        }
         let Some(offer) = self.candidate(apply_config)? else {
             return Ok(match self.app.state {
                 State::Idle => Look::Same,

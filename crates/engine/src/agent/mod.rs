@@ -11,18 +11,20 @@ pub mod care;
 mod check;
 mod gather;
 mod look;
+mod marker;
 mod notices;
 mod on_data;
 mod perform;
 mod post_mortem;
 pub mod prove;
+mod takeover;
 
 use std::time::Duration;
 
 use crate::data::{Passage, passage};
 use crate::gate::{Answer, Round, judge};
 use crate::keep::keep_set;
-use crate::machine::{Action, App, Entry, Event, State, Step, Takeover, Update};
+use crate::machine::{Action, App, Entry, Event, State, Step, Update};
 use crate::notes::NoteFile;
 use crate::noun::{Digest, Offer, TxnId};
 use crate::plan::{DataWork, Installed, Plan};
@@ -31,6 +33,7 @@ use crate::ports::{Append, Ports, Progress, Woken};
 
 pub use check::Checked;
 pub use look::Look;
+pub use marker::{ask_to_stop, withdraw};
 pub use notices::{notices, summary};
 use perform::Outcome;
 
@@ -51,6 +54,17 @@ pub enum Turn {
     /// The journal cannot be written, or holds what it should not: no update is started until the
     /// store was reopened and folded anew.
     Frozen(String),
+}
+
+/// Whether an app that ended may be started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revive {
+    /// It may.
+    Yes,
+    /// Unless its latest run ended by itself, and well.
+    UnlessEndedWell,
+    /// It may not, or not yet.
+    No,
 }
 
 /// Drives one app.
@@ -113,45 +127,29 @@ impl<'a, 'w> Agent<'a, 'w> {
         &self.judged
     }
 
-    /// The first thing a new agent does with an app: says so, if an update is open.
-    pub fn resume(&mut self) -> Turn {
-        if self.app.state.update().is_none() {
-            return Turn::Progress;
-        }
-        let found = match self.stage.ports.runtime.observe() {
-            Ok(seen) => {
-                let txn = self.app.state.update().map(|update| &update.plan.txn);
-                let back = seen.placed_by.as_ref();
-                let switched_back = back.is_some_and(|(by, back)| *back && Some(by) == txn);
-                let exchanged = match txn {
-                    Some(txn) => self.stage.ports.snapshots.was_exchanged(txn),
-                    None => Ok(false),
-                };
-                match exchanged {
-                    Ok(exchanged) => Takeover { in_place: seen.in_place, switched_back, exchanged },
-                    Err(fault) => return Turn::Frozen(fault.text),
-                }
-            }
-            Err(fault) => return Turn::Frozen(fault.text),
-        };
-        self.record(Event::Resumed { found })
-    }
-
     /// Records what a person or the source says.
     pub fn tell(&mut self, event: Event) -> Turn {
         self.record(event)
     }
 
-    /// One turn. `due`: a waiting candidate should be judged again. `may_revive`: an app that
-    /// ended may be started again.
-    pub fn turn(&mut self, due: bool, may_revive: bool) -> Turn {
-        if !self.unrecorded.is_empty() && self.app.state.is_settled() && !self.flush() {
-            return Turn::Frozen("the journal cannot be written".to_owned());
+    /// One turn. `due`: a waiting candidate should be judged again.
+    pub fn turn(&mut self, due: bool, revive: Revive) -> Turn {
+        // The way back was walked to its end: nothing is left to do but to record it.
+        let was_closed = self
+            .unrecorded
+            .last()
+            .is_some_and(|fact| fact.entry.event == Event::Intent { step: Step::Close });
+        if (self.app.state.is_settled() || was_closed)
+            && let Err(why) = self.flush()
+        {
+            return Turn::Frozen(why);
         }
-        let mut facts = gather::facts(self.stage.ports, due, may_revive);
-        facts.unwell = self.unwell.is_some();
+        let facts = self.facts(due, revive);
         match self.app.action(&facts) {
-            Action::Wait(why) => Turn::Rest(why),
+            Action::Wait(why) => {
+                self.stand_by();
+                Turn::Rest(why)
+            }
             Action::Judge(round) => self.judge(round),
             Action::Record(event) => self.record(event),
             Action::Do(step) => self.step(step),
@@ -165,13 +163,18 @@ impl<'a, 'w> Agent<'a, 'w> {
                 return Turn::Shutdown;
             }
         }
+        if step.stops()
+            && let Some(turn) = self.announced(step)
+        {
+            return turn;
+        }
         if step.has_intent() {
             match self.record(Event::Intent { step }) {
                 Turn::Progress => {}
                 other => return other,
             }
             // Without a durable intent a forward step is not taken: the app now goes back.
-            let facts = gather::facts(self.stage.ports, false, false);
+            let facts = gather::facts(self.stage.ports, false, Revive::No);
             if !self.unrecorded.is_empty() && self.app.action(&facts) != Action::Do(step) {
                 return Turn::Progress;
             }
@@ -179,6 +182,7 @@ impl<'a, 'w> Agent<'a, 'w> {
         if step == Step::Restart {
             let why = self.unwell.take().unwrap_or_default();
             let event = perform::restart(&self.app, why, &mut self.stage);
+            withdraw(self.stage.ports);
             return self.record(event);
         }
         match perform::perform(step, &self.app, &mut self.stage) {
@@ -337,28 +341,25 @@ impl<'a, 'w> Agent<'a, 'w> {
     /// Frees the reserved room, reopens the store, and appends all that it missed.
     fn relieve(&mut self, fact: &Unrecorded) -> Result<(), String> {
         self.stage.ports.journal.relieve().map_err(|error| error.text)?;
-        if !self.flush() {
-            return Err("what happened before could not be recorded".to_owned());
-        }
+        self.flush()?;
         self.append(fact)
     }
 
-    /// Appends what the store could not take before; true when nothing is left.
-    fn flush(&mut self) -> bool {
+    /// Appends what the store could not take before; what it still does not take is kept.
+    fn flush(&mut self) -> Result<(), String> {
         if self.unrecorded.is_empty() {
-            return true;
+            return Ok(());
         }
-        if self.stage.ports.journal.relieve().is_err() {
-            return false;
-        }
+        let unwritable = |why: String| format!("the journal cannot be written: {why}");
+        self.stage.ports.journal.relieve().map_err(|error| unwritable(error.text))?;
         while !self.unrecorded.is_empty() {
             let fact = self.unrecorded.remove(0);
-            if self.append(&fact).is_err() {
+            if let Err(why) = self.append(&fact) {
                 self.unrecorded.insert(0, fact);
-                return false;
+                return Err(unwritable(why));
             }
         }
-        true
+        Ok(())
     }
 
     /// What happens to an app whose journal cannot be written.

@@ -86,7 +86,6 @@ fn reserve(update: Option<&Update>, stage: &mut Stage<'_, '_>) -> Result<(), Fau
 }
 
 fn stop(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
-    stage.ports.host.announce(true)?;
     let (plan, txn) = (&update.plan, &update.plan.txn);
     if let Some(from) = &plan.from
         && stage.ports.runtime.observe()?.running.is_some()
@@ -255,6 +254,8 @@ fn watch_start(secured: &Secured, stage: &mut Stage<'_, '_>) -> Done {
         let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
         launch(&plan.to, &plan.txn, &run, stage)?;
     }
+    // Whoever began to take it back without a journal kept users out first.
+    hook(&plan.to, &plan.txn, plan.to.procedure.traffic.open.as_ref(), stage)?;
     hand_over(&plan.to, &plan.txn, stage)?;
     Ok(Event::Started)
 }
@@ -281,7 +282,7 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
     match stage.ports.runtime.observe() {
         Ok(seen) => {
             let ended = seen.ended.map(|ended| ended.how);
-            Event::EvidenceKept { ended, output: seen.output }
+            Event::EvidenceKept { ended, output: stage.ports.runtime.output() }
         }
         Err(fault) => {
             let ended = Some(format!("the runtime could not be asked: {fault}"));
@@ -293,7 +294,6 @@ fn keep_evidence(stage: &mut Stage<'_, '_>) -> Event {
 /// Keeps users out of a candidate that serves, then stops it. A candidate that is ill may not be
 /// able to run its own hook: after one try, which is on record, it is stopped all the same.
 fn rb_stop(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
-    stage.ports.host.announce(true)?;
     let plan = &back.update.plan;
     let close = plan.to.procedure.traffic.close.as_ref();
     if close.is_some() && back.attempts == 0 {

@@ -5,14 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+use super::kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Unserved, Uptime};
 use super::state::{Precopy, Secured, State, Update, WayBack};
 use super::way_back::{Back, Cause, Ending};
-use super::{
-    Entry, Event, RETRIES_MAX, Step, Unexpected, back, forward, resume, unexpected, waiting,
-};
-use crate::gate::{Answer, GateId, Verdict};
-use crate::noun::{ConfigHash, Digest, Fault, FaultKind, Now, Offer, Release, TxnId, Via};
+use super::{Entry, Event, Step, Unexpected, again, back, forward, resume, unexpected, waiting};
+use crate::gate::{Answer, GateId};
+use crate::noun::{ConfigHash, Digest, Now, Offer, Release, TxnId, Via};
 use crate::plan::{DataWork, Installed};
 
 /// Releases remembered as proven on this host; the oldest is forgotten first.
@@ -23,8 +21,6 @@ const KNOWN_BAD_MAX: usize = 50;
 const WHY_MAX: usize = 500;
 /// Closed updates whose way back may be kept; the oldest is forgotten first.
 const RETAINED_MAX: usize = 20;
-/// The first pause before a candidate is tried again; it doubles each time.
-const RETRY_PAUSE_MS: u64 = 60_000;
 
 /// All that is known of one app.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +56,13 @@ pub struct App {
     pub paused: bool,
     /// The app should run.
     pub wanted_up: bool,
+    /// Wall clock since when something newer than what runs has waited, whatever it was, milliseconds
+    /// since 1970.
+    #[serde(default)]
+    pub behind_since_ms: Option<i64>,
+    /// What a person ordered last, if it came to nothing before anything was touched.
+    #[serde(default)]
+    pub unserved: Option<Unserved>,
     /// How often the present candidate failed through no fault of its own.
     pub retries: Option<Retries>,
     /// The highest serial number of a channel that was followed.
@@ -89,6 +92,8 @@ impl Default for App {
             undone: None,
             paused: false,
             wanted_up: true,
+            behind_since_ms: None,
+            unserved: None,
             retries: None,
             serial: None,
             revivals: 0,
@@ -115,6 +120,9 @@ impl App {
             }
             Event::Resumed { found } => {
                 self.state = resume::resume(self.state, self.intent.take(), found);
+                if found.stopped && self.wanted_up {
+                    self.state = resume::watch_anew(self.state, &entry.at);
+                }
                 if found.exchanged {
                     self.last_failed = self.failed_now().or(self.last_failed);
                 }
@@ -205,6 +213,7 @@ impl App {
     /// Folds an event of the update itself.
     fn turn(mut self, entry: &Entry) -> Result<Self, Unexpected> {
         let before = std::mem::take(&mut self.state);
+        let ordered = again::ordered(&before);
         let (at, event) = (&entry.at, &entry.event);
         self.state = match (before, event) {
             (state, Event::Found { offer }) => self.found(state, offer, event)?,
@@ -240,6 +249,7 @@ impl App {
             (state, _) => forward::apply(state, event, at)?,
         };
         self.note(event, at);
+        self.note_order(ordered, event, at);
         Ok(self)
     }
 
@@ -258,6 +268,12 @@ impl App {
     /// Facts beside the state that the event also changes.
     fn note(&mut self, event: &Event, at: &Now) {
         match (event, &self.state) {
+            (_, State::Held(_) | State::Deferred(_)) => {
+                self.behind_since_ms.get_or_insert(at.wall_ms);
+            }
+            (Event::Withdrawn | Event::Closed { ending: Ending::Proven | Ending::Unproven }, _) => {
+                self.behind_since_ms = None;
+            }
             (Event::Switched, State::Migrating(secured) | State::Starting(secured)) => {
                 self.running = Some(secured.update.plan.to.clone());
                 self.running_txn = Some(secured.update.plan.txn.clone());
@@ -344,6 +360,10 @@ impl App {
             txn: secured.update.plan.txn.clone(),
             from: secured.update.plan.from.clone(),
             snapshot,
+            data_went_back: matches!(
+                secured.update.plan.work(),
+                DataWork::Down | DataWork::Restore(_)
+            ),
             closed_uptime_ms: self.uptime.total_ms,
             closed_wall_ms: at.wall_ms,
         });
@@ -378,50 +398,6 @@ impl App {
         match &self.state {
             State::RbStopping(back) | State::RbStarting(back) => Some(failed(back)),
             _ => None,
-        }
-    }
-
-    fn not_fetched(&mut self, offer: Offer, fault: &Fault, at: &Now) -> State {
-        match fault.kind {
-            FaultKind::Refused | FaultKind::Candidate => {
-                let answer = Answer::hold(
-                    GateId::Source,
-                    fault.text.clone(),
-                    "publish it again, whole and signed, then `groundcrew unblock APP`",
-                );
-                waiting(offer, false, vec![answer], at.wall_ms)
-            }
-            FaultKind::Host | FaultKind::Elsewhere => self.retry(offer, false, &fault.text, at),
-        }
-    }
-
-    /// Another try later, or a person after too many.
-    fn retry(&mut self, offer: Offer, staged: bool, why: &str, at: &Now) -> State {
-        if offer.ordered.is_some() {
-            return State::Idle;
-        }
-        let (digest, config) = (offer.release.digest.clone(), offer.config.clone());
-        let same = |tries: &&Retries| tries.digest == digest && tries.config == config;
-        let before = self.retries.as_ref().filter(same).map_or(0, |tries| tries.count);
-        let count = before.saturating_add(1);
-        self.retries = Some(Retries { digest, config, count });
-        let verdict = if count > RETRIES_MAX {
-            Verdict::Hold {
-                reason: format!("failed {count} times, last: {why}"),
-                remedy: "remove the cause, then `groundcrew unblock APP`".to_owned(),
-                approvable: false,
-            }
-        } else {
-            Verdict::Defer { reason: format!("try {count} failed: {why}"), until_ms: None }
-        };
-        let answer = Answer { gate: GateId::Retry, name: None, verdict };
-        let pause = RETRY_PAUSE_MS << (count - 1).min(10);
-        match waiting(offer, staged, vec![answer], at.wall_ms) {
-            State::Deferred(mut wait) => {
-                wait.not_before_ms = Some(self.uptime.total_ms.saturating_add(pause));
-                State::Deferred(wait)
-            }
-            state => state,
         }
     }
 

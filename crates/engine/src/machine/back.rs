@@ -41,7 +41,7 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
         (State::RollbackDecided(back), Event::EvidenceKept { .. }) => {
             State::RbStopping(fresh(back))
         }
-        (State::RbStopping(back), Event::RbStopped { report }) => stopped(fresh(back), report),
+        (State::RbStopping(back), Event::RbStopped { report }) => stopped(fresh(back), report, at),
         (State::RbData(back), Event::RbBuilt { pairs }) => {
             State::RbData(Back { built: pairs.clone(), ..fresh(back) })
         }
@@ -94,7 +94,12 @@ fn fresh(back: Back) -> Back {
 
 /// The candidate is down. If somebody ran after the data was (perhaps partly) exchanged, what
 /// lies there is no longer what the snapshot held: it is restored once more.
-fn stopped(mut back: Back, report: &StopReport) -> State {
+fn stopped(mut back: Back, report: &StopReport, at: &Now) -> State {
+    // It was up while it was watched: that is no downtime, what was before it is.
+    if let (Some(down_ms), Some(up_ms)) = (back.update.down_ms, back.update.up_ms.take()) {
+        let before_ms = up_ms.saturating_sub(down_ms).max(0);
+        back.update.down_ms = Some(at.wall_ms.saturating_sub(before_ms));
+    }
     // The first proof has nothing to compare with; an exchange before it was not recorded.
     let ran_since = !back.proven_down || back.latest != report.latest;
     back.latest.clone_from(&report.latest);

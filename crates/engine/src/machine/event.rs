@@ -74,6 +74,12 @@ pub enum Step {
 }
 
 impl Step {
+    /// Whether it may stop what runs: launchers are told first, and the busy flag is asked after that.
+    #[must_use]
+    pub fn stops(self) -> bool {
+        matches!(self, Self::Stop | Self::RbStop | Self::Restart)
+    }
+
     /// Whether its intent is recorded first. Asking and telling change nothing on the host, so
     /// an interrupted one is simply done again.
     #[must_use]
@@ -93,6 +99,9 @@ pub struct Takeover {
     /// This very update has begun to bring the old data back.
     #[serde(default)]
     pub exchanged: bool,
+    /// Nothing of the app runs, and it did not end by itself.
+    #[serde(default)]
+    pub stopped: bool,
 }
 
 /// One round of a watch.

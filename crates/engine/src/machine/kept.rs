@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::noun::{BootId, ConfigHash, Digest, Now, SnapshotId, TxnId};
+use crate::noun::{BootId, ConfigHash, Digest, Now, SnapshotId, TxnId, Via};
 use crate::plan::Installed;
 
 /// The release that an app can always return to.
@@ -52,6 +52,9 @@ pub struct Retained {
     pub from: Option<Installed>,
     /// The data.
     pub snapshot: Option<SnapshotId>,
+    /// The update brought older data back, or undid the migration of the release that it left.
+    #[serde(default)]
+    pub data_went_back: bool,
     /// Accumulated uptime when it closed.
     pub closed_uptime_ms: u64,
     /// Wall clock when it closed.
@@ -65,6 +68,19 @@ pub struct Failed {
     pub txn: TxnId,
     /// The data that was brought back.
     pub snapshot: Option<SnapshotId>,
+}
+
+/// What a person ordered and nothing was touched for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unserved {
+    /// The version that was to run.
+    pub version: String,
+    /// A rollback or a migration.
+    pub via: Via,
+    /// What was in the way.
+    pub why: String,
+    /// Wall clock, milliseconds since 1970.
+    pub at_ms: i64,
 }
 
 /// Tries of one candidate that failed through no fault of its own.

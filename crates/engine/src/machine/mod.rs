@@ -37,6 +37,7 @@
 //! - nothing is applied before its way back exists: by type, [`state::Secured`];
 //! - known-bad is durable before the first step back: it is folded from the same event.
 
+mod again;
 mod app;
 mod back;
 mod decide;
@@ -52,7 +53,7 @@ mod way_back;
 pub use app::App;
 pub use decide::{Action, Facts};
 pub use event::{Entry, Event, Step, Takeover, WatchTick};
-pub use kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Uptime};
+pub use kept::{Failed, KnownBad, LastGood, Merit, Retained, Retries, Unserved, Uptime};
 pub use state::{
     Draining, Latest, Precopy, Secured, State, StopReport, Unproven, Update, Waiting, WatchSeen,
     Watching, WayBack,

@@ -10,6 +10,7 @@
 use super::state::{Draining, Secured, State, Watching};
 use super::way_back::{Back, Cause};
 use super::{RESUMES_MAX, Step, Takeover, back, forward};
+use crate::noun::Now;
 
 /// The state from which a new agent goes on.
 pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> State {
@@ -62,6 +63,20 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
         | State::Aborted(_)
         | State::Stuck(_)) => state,
     }
+}
+
+/// A watched app was stopped, and no person wants it down: an agent whose journal could not be written
+/// had begun to take it back, or a restart was interrupted. What the watch found so far stands, and what
+/// it did not find it must find again, over a whole window.
+///
+/// After a reboot nobody can tell that from a loss of power, which begins no watch anew (WCH-16).
+pub(super) fn watch_anew(mut state: State, at: &Now) -> State {
+    if let State::Watching(watching) = &mut state
+        && watching.seen.boot.as_ref() == Some(&at.boot)
+    {
+        watching.seen.elapsed_ms = 0;
+    }
+    state
 }
 
 /// An agent whose journal could not be written may have gone back further than the journal says.

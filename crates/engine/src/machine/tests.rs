@@ -1,6 +1,7 @@
 //! The table of all pairs of state and event, and the rules that are worth a test of their own.
 
 mod by_hand;
+mod ways_back;
 
 use std::fmt::Write as _;
 
@@ -282,62 +283,6 @@ fn action_table() {
 }
 
 #[test]
-fn what_the_old_release_wrote_since_it_was_back_is_not_taken_back() {
-    let latest = |run: &str| Some(Latest { run: run.to_owned(), digest: "sha256:1".into() });
-    let stuck = Back {
-        restored: true,
-        exchange_begun: true,
-        switched: true,
-        proven_down: true,
-        latest: latest("candidate"),
-        ..back()
-    };
-    let again = after(app(State::Stuck(stuck)), Event::Unblocked { by: "ann".to_owned() });
-    let report = StopReport { ran: true, latest: latest("old"), ..StopReport::default() };
-    let stopped = after(again, Event::RbStopped { report });
-    assert_eq!(stopped.state.name(), "rb-switch", "the data is the old release's own");
-}
-
-#[test]
-fn a_tree_that_a_candidate_ran_on_after_the_exchange_is_restored_once_more() {
-    let latest = |run: &str| Some(Latest { run: run.to_owned(), digest: "sha256:2".into() });
-    let half = Back {
-        exchange_begun: true,
-        proven_down: true,
-        latest: latest("before"),
-        built: vec![],
-        ..back()
-    };
-    let report = StopReport { ran: false, latest: latest("since"), ..StopReport::default() };
-    let stopped = after(app(State::RbStopping(half)), Event::RbStopped { report });
-    let State::RbData(back) = stopped.state else { panic!("{}", stopped.state.name()) };
-    assert_eq!((back.round, back.exchange_begun), (2, false));
-}
-
-#[test]
-fn upd_9_known_bad_is_durable_before_the_first_step_back() {
-    let probing = app(State::Probing(secured()));
-    let decided = after(probing, Event::Disproved { finding: "503".to_owned() });
-    assert_eq!(decided.state.name(), "rollback-decided");
-    assert!(decided.is_known_bad(&"sha256:2".into(), &ConfigHash::from("c")));
-}
-
-#[test]
-fn upd_9_a_fault_of_the_host_condemns_no_release_and_is_tried_again_three_times() {
-    let fault = Fault::host("no space left on device");
-    let mut app = app(State::Probing(secured()));
-    for round in 1..=RETRIES_MAX + 1 {
-        app.state = State::Probing(secured());
-        app = after(app, Event::Failed { step: Step::Prove, fault: fault.clone() });
-        assert!(app.known_bad.is_empty());
-        app.state = State::RolledBack(Back { cause: Cause::Host, ..back() });
-        app = after(app, Event::Closed { ending: Ending::RolledBack });
-        let expected = if round > RETRIES_MAX { "held" } else { "deferred" };
-        assert_eq!(app.state.name(), expected, "round {round}");
-    }
-}
-
-#[test]
 fn upd_8_last_good_moves_at_proven_and_not_before() {
     let mut app = app(State::Probing(secured()));
     app = after(app, Event::Proved);
@@ -385,21 +330,6 @@ fn an_interrupted_migration_goes_back_and_one_that_never_began_goes_on() {
 }
 
 #[test]
-fn unblock_takes_a_stuck_update_up_again_and_forgets_known_bad() {
-    let mut stuck = app(State::Stuck(back()));
-    stuck.known_bad.push(KnownBad {
-        digest: "sha256:2".into(),
-        config: ConfigHash::from("c"),
-        version: "2".to_owned(),
-        why: "ill".to_owned(),
-        since_ms: 0,
-    });
-    let again = after(stuck, Event::Unblocked { by: "ann".to_owned() });
-    assert_eq!(again.state.name(), "rb-stopping");
-    assert!(again.known_bad.is_empty());
-}
-
-#[test]
 fn a_watch_neither_starts_nor_counts_what_a_person_stopped() {
     let watching = Watching { secured: secured(), seen: WatchSeen::default() };
     let stopped = after(app(State::Watching(watching)), Event::Wanted { up: false });
@@ -432,31 +362,4 @@ fn uptime_accumulates_over_boots_and_ignores_the_wall_clock() {
         app = app.apply(&Entry { at: now, event: Event::Paused }).unwrap();
         assert_eq!(app.uptime.total_ms, total_ms);
     }
-}
-
-/// UPD-9: there is no loop with a release that is not well, but a full disk does not stop an app for good.
-#[test]
-fn a_way_back_that_the_host_stopped_is_walked_again_while_nothing_runs() {
-    let stuck_by = |kind| {
-        let fault = Fault { kind, text: "no space left".to_owned() };
-        let failed = Event::Failed { step: Step::RbBuild, fault };
-        let tried = (0..BACK_ATTEMPTS)
-            .fold(app(State::RbData(back())), |app, _| after(app, failed.clone()));
-        assert_eq!(tried.state.name(), "stuck");
-        tried
-    };
-    let stuck = stuck_by(FaultKind::Host);
-    assert_eq!(stuck.action(&facts(false, false)), Action::Record(Event::BackAgain));
-    let waits = Action::Wait("stuck: a person is needed");
-    assert_eq!(stuck.action(&facts(false, true)), waits, "something runs");
-    assert_eq!(
-        stuck.action(&Facts { due: false, ..facts(false, false) }),
-        waits,
-        "not all the time"
-    );
-    let again = after(stuck, Event::BackAgain);
-    let State::RbStopping(back) = &again.state else { panic!("{}", again.state.name()) };
-    assert_eq!((back.again, back.round, back.stuck_at.clone()), (1, 2, None));
-
-    assert_eq!(stuck_by(FaultKind::Candidate).action(&facts(false, false)), waits);
 }

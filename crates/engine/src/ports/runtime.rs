@@ -101,6 +101,12 @@ pub trait Runtime {
     /// The runtime could not be asked. The caller then assumes nothing and removes nothing.
     fn observe(&mut self) -> Result<Observed, Fault>;
 
+    /// The end of the latest run's output, oldest line first; what cannot be read is missing. A
+    /// runtime that has it beside a look leaves [`Observed::output`] empty: looks are many.
+    fn output(&mut self) -> Vec<String> {
+        self.observe().map(|seen| seen.output).unwrap_or_default()
+    }
+
     /// Stops whatever of this app runs: graceful first, then by force. Nothing runs: done, with
     /// `ran: false`. On return no process of the app, nor a descendant of one, is left, and nothing
     /// but groundcrew will start it again while the update is open.

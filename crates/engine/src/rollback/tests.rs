@@ -21,8 +21,14 @@ fn installed(version: &str, migrates: Option<bool>) -> Installed {
     Installed { release, config: ConfigHash::from("then"), procedure }
 }
 
+fn now(ms: u64) -> Now {
+    let wall_ms = i64::try_from(ms).unwrap();
+    Now { wall_ms, uptime_ms: ms, boot: "b".into(), synchronized: true }
+}
+
 fn policy() -> Policy {
-    Policy::plain("tiles".into(), ConfigHash::from("now"), Procedure::default())
+    let plain = Policy::plain("tiles".into(), ConfigHash::from("now"), Procedure::default());
+    Policy { keep_way_backs: 10, retain_ms: 1_000, ..plain }
 }
 
 /// An app that ran these one after the other and runs the last.
@@ -32,6 +38,7 @@ fn history(ran: &[Installed]) -> App {
         txn: TxnId(format!("t{number}")),
         from: Some(from.clone()),
         snapshot: Some(SnapshotId(format!("s{number}"))),
+        data_went_back: false,
         closed_uptime_ms: 0,
         closed_wall_ms: 0,
     };
@@ -45,7 +52,7 @@ fn ask(release: Option<&str>, data: DataWish, approved: bool) -> Ask<'_> {
 
 /// The version and the work on the data, or what is refused.
 fn chosen(app: &App, ask: &Ask<'_>) -> Result<(String, DataWork), String> {
-    let choice = choose(app, &policy(), ask, 7).map_err(|refused| refused.to_string())?;
+    let choice = choose(app, &policy(), ask, &now(7)).map_err(|refused| refused.to_string())?;
     let Way::Order(offer) = choice.way else { panic!("{choice:?}") };
     assert_eq!((offer.via.clone(), &offer.config), (Via::Rollback, &ConfigHash::from("now")));
     let ordered = offer.ordered.unwrap();
@@ -152,7 +159,7 @@ fn watching(migrates: Option<bool>) -> App {
 #[test]
 fn upd_25_an_open_update_is_taken_back_with_its_data_unless_it_is_to_stay() {
     let way = |migrates, data: DataWish, approved| {
-        let choice = choose(&watching(migrates), &policy(), &ask(None, data, approved), 0)?;
+        let choice = choose(&watching(migrates), &policy(), &ask(None, data, approved), &now(0))?;
         Ok::<Way, Refused>(choice.way)
     };
     assert_eq!(way(None, DataWish::Usual, false), Ok(Way::TakeBack(DataChoice::Restore)));
@@ -169,7 +176,7 @@ fn upd_25_the_same_release_with_an_older_configuration_has_its_data_left_alone()
     let mut older = installed("1.1.0", Some(true));
     older.config = ConfigHash::from("older");
     let app = history(&[older, installed("1.1.0", Some(true))]);
-    let choice = choose(&app, &policy(), &ask(None, DataWish::Usual, false), 0).unwrap();
+    let choice = choose(&app, &policy(), &ask(None, DataWish::Usual, false), &now(0)).unwrap();
     let Way::Order(offer) = choice.way else { panic!("an order") };
     assert_eq!(offer.ordered.unwrap().work, DataWork::Nothing);
 }
@@ -194,6 +201,36 @@ fn upd_25_an_older_copy_never_stays_under_the_newer_release() {
         plan.work = Some(DataWork::Restore("old".into()));
         plan.one_way = Some("it did not own it".to_owned());
     }
-    let kept = choose(&app, &policy(), &ask(None, DataWish::Keep, true), 0);
+    let kept = choose(&app, &policy(), &ask(None, DataWish::Keep, true), &now(0));
     assert!(matches!(kept, Err(Refused::OneWay { .. })), "{kept:?}");
+}
+
+#[test]
+fn upd_25_a_migration_that_a_first_way_back_undid_is_no_hurdle_for_a_second_one() {
+    let (first, second) = (installed("1.0.0", None), installed("1.0.1", None));
+    let undone = installed("1.1.0", Some(true));
+    let mut app = history(&[first.clone(), second.clone(), undone.clone(), second.clone()]);
+    let ask = ask(Some("1.0.0"), DataWish::Keep, false);
+    let refused = chosen(&app, &ask).unwrap_err();
+    assert!(refused.contains("1.1.0 migrated the data"), "it stayed migrated: {refused}");
+    app.retained.last_mut().unwrap().data_went_back = true;
+    assert_eq!(chosen(&app, &ask), Ok(("1.0.0".to_owned(), DataWork::Nothing)));
+    let mut never = history(&[first.clone(), installed("1.1.0", Some(false)), undone, second]);
+    never.retained.last_mut().unwrap().data_went_back = true;
+    assert!(chosen(&never, &ask).is_ok(), "all that ran before 1.0.1 came back is gone");
+}
+
+#[test]
+fn upd_25_only_what_clean_up_keeps_is_named() {
+    let mut app =
+        history(&[installed("1.0.0", None), installed("1.0.1", None), installed("1.0.2", None)]);
+    let kept = policy().retain_ms;
+    app.retained[1].closed_wall_ms = i64::try_from(kept).unwrap();
+    app.retained[1].closed_uptime_ms = kept;
+    app.uptime = crate::machine::Uptime { boot: Some("b".into()), at_ms: kept, total_ms: kept };
+    let ask = ask(Some("1.0.0"), DataWish::Usual, false);
+    let refused = choose(&app, &policy(), &ask, &now(kept)).unwrap_err().to_string();
+    assert!(refused.ends_with("kept are 1.0.1"), "{refused}");
+    let early = choose(&app, &policy(), &ask, &now(kept - 1));
+    assert!(early.is_ok(), "{early:?}");
 }

@@ -80,7 +80,7 @@ pub(crate) struct Ask {
     /// How long to wait.
     #[arg(long, value_enum, default_value_t, value_name = "FOR")]
     pub(crate) wait: Wait,
-    /// Only if this version is what is offered.
+    /// Only if this version is what is offered; else 4, or 2 if nobody offers it at all.
     #[arg(long, value_name = "VERSION", add = complete::versions())]
     pub(crate) version: Option<String>,
 }
@@ -98,7 +98,7 @@ pub(crate) struct Rollback {
     #[arg(long, conflicts_with = "restore_data")]
     pub(crate) keep_data: bool,
     /// Bring back the data of then, or with `=SNAPSHOT` this copy; what is there now is set aside.
-    #[arg(long, value_name = "SNAPSHOT", num_args = 0..=1, require_equals = true)]
+    #[arg(long, value_name = "SNAPSHOT", num_args = 0..=1, require_equals = true, add = complete::snapshots())]
     pub(crate) restore_data: Option<Option<String>>,
     /// Go although the data cannot be undone, or the release is known as bad.
     #[arg(long)]
@@ -207,7 +207,7 @@ pub(crate) enum Command {
         /// Undo it instead.
         #[arg(long)]
         down: bool,
-        /// Do not ask on the terminal.
+        /// Do not ask on the terminal; a workstation without one needs it.
         #[arg(long)]
         yes: bool,
     },

@@ -70,6 +70,10 @@ fn refuse(error: &Error, way_out: &str) -> Refusal {
 }
 
 fn seal(dir: &Path, printer: &Printer) -> Result<(), Refusal> {
+    if dir.is_file() {
+        let what = "is a file; name the bundle's directory, the one that holds release.toml";
+        return Err(Refusal::usage(format!("{} {what}", dir.display())));
+    }
     let way_out = "; nothing was changed, correct it and seal again";
     let sealed = bundle::seal_in_place(dir).map_err(|error| refuse(&error, way_out))?;
     let shown = Sealed {
@@ -97,7 +101,18 @@ fn seal(dir: &Path, printer: &Printer) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// A file that is no archive is most likely one of the files of a bundle.
+fn check_form(path: &Path) -> Result<(), Refusal> {
+    let archive = path.to_string_lossy().ends_with(".tar.zst");
+    if archive || !path.is_file() {
+        return Ok(());
+    }
+    let what = "is neither a bundle's directory nor a .tar.zst; name the directory that holds release.toml";
+    Err(Refusal::usage(format!("{} {what}", path.display())))
+}
+
 fn verify(path: &Path, key: Option<&Path>, printer: &Printer) -> Result<(), Refusal> {
+    check_form(path)?;
     let key = key.map(Key::read).transpose().map_err(|error| {
         Refusal::usage(format!("{}; `minisign -G` makes a pair of keys", crate::chain(&error)))
     })?;
@@ -156,6 +171,7 @@ fn publish(
     serial: Option<u64>,
     printer: &Printer,
 ) -> Result<(), Refusal> {
+    check_form(path)?;
     let fail = |error: Error| refuse(&error, way_out(&error));
     let published = bundle::publish(&Bundle::at(path), root).map_err(fail)?;
     let moved = bundle::move_channel(root, &published, channel, serial).map_err(fail)?;

@@ -67,6 +67,18 @@ pub(super) fn versions() -> ArgValueCandidates {
     })
 }
 
+/// Offers the snapshots of the app that was named before.
+pub(super) fn snapshots() -> ArgValueCandidates {
+    ArgValueCandidates::new(|| {
+        let words = words();
+        let Ok(settings) = config::load(&overrides(&words)) else { return Vec::new() };
+        let app = words.iter().find(|word| settings.apps.contains_key(word.as_str()));
+        let copies = app.map(|app| crew::copies::list(&settings, app).unwrap_or_default());
+        let all = copies.unwrap_or_default().into_iter();
+        all.map(|copy| CompletionCandidate::new(copy.id)).collect()
+    })
+}
+
 /// Offers the names of post-mortems.
 pub(super) fn post_mortems() -> ArgValueCandidates {
     ArgValueCandidates::new(|| {

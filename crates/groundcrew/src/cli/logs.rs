@@ -36,7 +36,7 @@ pub(super) fn run(
     let failed = |error| Refusal::failed(chain(&error));
     let (last, mut tail) = Tail::begin(&dir, n).map_err(failed)?;
     if !follow {
-        if last.is_empty() {
+        if last.is_empty() && n > 0 {
             print::talk(&format!("groundcrew: {app} has said nothing yet"));
         }
         let text = String::from_utf8_lossy(&last);

@@ -102,6 +102,9 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
     let settings = || {
         let settings = settings(&overrides)?;
         command.app().map_or(Ok(()), |app| settings.check_app(app))?;
+        if command.only_reads() {
+            state_is_there(&settings, &overrides)?;
+        }
         Ok(settings)
     };
     match command.clone() {
@@ -143,6 +146,18 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
             tell::run(settings()?, &overrides, request, printer)
         }
     }
+}
+
+/// A state directory that a person names and that is not there is a slip, not an empty host.
+fn state_is_there(settings: &Settings, overrides: &Overrides) -> Result<(), Refusal> {
+    if overrides.state.is_none() || settings.state.is_dir() {
+        return Ok(());
+    }
+    Err(Refusal::usage(format!(
+        "there is no state directory {}\n  → --state or GROUNDCREW_STATE names it; leave both out for \
+         the one of the configuration",
+        settings.state.display()
+    )))
 }
 
 fn demo_app(args: Vec<std::ffi::OsString>) -> ExitCode {

@@ -3,6 +3,16 @@
 use super::args::{Command, ConfigCommand, SnapshotCommand};
 
 impl Command {
+    /// It only looks at what the state directory holds.
+    pub(crate) fn only_reads(&self) -> bool {
+        match self {
+            Self::Status { .. } | Self::History { .. } | Self::Postmortem { .. } => true,
+            Self::Logs { follow, .. } => !follow,
+            Self::Snapshot { command } => !matches!(command, SnapshotCommand::Restore { .. }),
+            _ => false,
+        }
+    }
+
     /// The app that it is about, if it is about one that has to be configured.
     pub(crate) fn app(&self) -> Option<&str> {
         match self {

@@ -119,9 +119,14 @@ fn steps(check: &Check, procedure: &Procedure) -> Vec<String> {
     steps
 }
 
-/// The middle of the latest downtimes.
+/// The middle of the latest downtimes. A first installation had nothing to stop, and its data was
+/// not copied: it says nothing of the next update.
 fn expected(updates: &[Past]) -> Option<u64> {
-    let mut times: Vec<u64> = updates.iter().filter_map(|past| past.update.downtime_ms).collect();
+    let mut times: Vec<u64> = updates
+        .iter()
+        .filter(|past| past.update.from.is_some())
+        .filter_map(|past| past.update.downtime_ms)
+        .collect();
     times.sort_unstable();
     times.get(times.len() / 2).copied()
 }

@@ -14,11 +14,12 @@ use super::tell::who;
 use crate::chain;
 use crate::config::Settings;
 use crate::exit::{Exit, Refusal};
-use crate::post_mortems::{PostMortem, all};
+use crate::post_mortems::{PostMortem, all, left_out};
 
 #[derive(Serialize)]
 struct List {
     post_mortems: Vec<PostMortem>,
+    left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -44,11 +45,19 @@ pub(super) fn run(
     match command {
         PostmortemCommand::List { app } => {
             let of = |one: &PostMortem| app.is_none() || one.app == app;
-            let list = List { post_mortems: known.into_iter().filter(of).collect() };
+            let left_out = left_out(&settings.state)?;
+            let list = List { post_mortems: known.into_iter().filter(of).collect(), left_out };
             printer.show(&list, || match list.post_mortems.as_slice() {
                 [] => "there are no post-mortems\n".to_owned(),
                 all => all.iter().map(line).collect(),
             });
+            if left_out > 0 {
+                let dir = post_mortems::dir(&settings.state);
+                print::talk(&format!(
+                    "groundcrew: {left_out} older ones are not shown; they lie in {}",
+                    dir.display()
+                ));
+            }
             Ok(Exit::Done)
         }
         PostmortemCommand::Show { name } => {

@@ -12,6 +12,7 @@ use super::print::{self, Printer};
 use super::reach::{Reach, unexpected};
 use super::tell::who;
 use crate::config::{Overrides, Settings};
+use crate::crew::copies;
 use crate::crew::order::{DataAsk, GoBack, WayBack};
 use crate::crew::request::{Reply, Request};
 use crate::exit::{Exit, Refusal};
@@ -36,19 +37,22 @@ pub(super) fn run(
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
     let app = &ask.app;
-    let data = match (&ask.restore_data, ask.keep_data) {
+    let mut release = ask.release.clone();
+    let mut restore = ask.restore_data.clone();
+    // `--restore-data SNAPSHOT`, written with a space, is what it looks like: no release is called so.
+    if restore == Some(None)
+        && let Some(word) = &release
+        && copies::list(&settings, app)?.iter().any(|copy| copy.id == *word)
+    {
+        restore = Some(release.take());
+    }
+    let data = match (&restore, ask.keep_data) {
         (Some(Some(id)), _) => DataAsk::Snapshot(id.clone()),
         (Some(None), _) => DataAsk::Restore,
         (None, true) => DataAsk::Keep,
         (None, false) => DataAsk::Usual,
     };
-    let back = GoBack {
-        release: ask.release.clone(),
-        data,
-        approve: ask.approve,
-        only_say: ask.dry_run,
-        by: who(),
-    };
+    let back = GoBack { release, data, approve: ask.approve, only_say: ask.dry_run, by: who() };
     let mut reach = Reach::open(settings, overrides)?;
     let way = match reach.ask(Request::Rollback { app: app.clone(), back })? {
         Reply::GoesBack { way } => way,
@@ -67,9 +71,10 @@ pub(super) fn run(
 }
 
 fn said(app: &str, way: &WayBack) -> String {
-    let WayBack { from, to, data, instead, .. } = way;
+    let WayBack { from, to, data, instead, remark, .. } = way;
     let instead = instead.as_ref().map_or(String::new(), |other| format!("\n  or: {other}"));
-    format!("{app}: {from} → {to}\n  data: {data}{instead}")
+    let remark = remark.as_ref().map_or(String::new(), |remark| format!("\n  {remark}"));
+    format!("{app}: {from} → {to}\n  data: {data}{instead}{remark}")
 }
 
 fn show(
@@ -100,10 +105,18 @@ fn came_of(app: &str, way: &WayBack, outcome: &Outcome) -> (Exit, &'static str, 
             (Exit::Done, "back", format!("{app}: {to} runs again and is healthy; {from} was left"))
         }
         "current" | "held" | "deferred" if runs != Some(to) => {
-            let text = format!("{app}: {from} still runs; something came in between, ask again");
+            let text = format!("{app}: {from} still runs; {}", why_not(outcome));
             (Exit::Waiting, "not-done", text)
         }
         name => (outcome.exit, name, outcome.text.clone()),
+    }
+}
+
+/// What was in the way of an order for which nothing was touched.
+fn why_not(outcome: &Outcome) -> String {
+    match &outcome.view.unserved {
+        Some(order) => order.why.clone(),
+        None => "something came in between, ask again".to_owned(),
     }
 }
 
@@ -142,7 +155,7 @@ pub(super) fn migrate(
             (Exit::Done, "migrated", format!("{app}: {what}, and it is healthy"))
         }
         "current" | "held" | "deferred" => {
-            let text = format!("{app}: not migrated; something came in between, ask again");
+            let text = format!("{app}: not migrated; {}", why_not(&outcome));
             (Exit::Waiting, "not-done", text)
         }
         name => (outcome.exit, name, outcome.text.clone()),

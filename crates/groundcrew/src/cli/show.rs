@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use groundcrew_engine::gate::{Answer, GateId, Verdict};
 use groundcrew_engine::machine::Ending;
+use groundcrew_engine::noun::Via;
+use groundcrew_engine::plan::DataWork;
 use serde::Serialize;
 
 use super::postmortem::open_text;
@@ -134,8 +136,15 @@ fn past_text(past: &Past) -> String {
     let from = update.from.as_deref().unwrap_or("nothing");
     let down = update.downtime_ms.map_or(String::new(), |ms| format!(", down {}", show_ms(ms)));
     let why = update.why.as_ref().map_or(String::new(), |why| format!(": {}", said(why, 4)));
+    let what = match (&update.via, &update.work) {
+        (Some(Via::Rollback), _) => "rollback, ",
+        (Some(Via::Migration), Some(DataWork::Down)) => "migrate --down, ",
+        (Some(Via::Migration), _) => "migrate, ",
+        (Some(Via::Configuration), _) => "config apply, ",
+        (Some(Via::Channel | Via::Pin) | None, _) => "",
+    };
     let (when, app) = (print::when(update.closed_ms), &past.app);
-    format!("{when}  {app}  {from} → {}  {ending}{down}{why}\n", update.to)
+    format!("{when}  {app}  {from} → {}  {what}{ending}{down}{why}\n", update.to)
 }
 
 #[derive(Serialize)]

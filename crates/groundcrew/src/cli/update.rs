@@ -8,6 +8,7 @@ use super::print::{self, Printer};
 use super::reach::{Reach, unexpected};
 use crate::config::{Overrides, Settings};
 use crate::crew::board::View;
+use crate::crew::offers;
 use crate::crew::request::{Reply, Request};
 use crate::exit::{Exit, Refusal};
 
@@ -42,8 +43,8 @@ pub(super) fn run(
     ask: &Ask,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings, overrides)?;
-    update(&mut reach, ask, false, printer)
+    let mut reach = Reach::open(settings.clone(), overrides)?;
+    update(&settings, &mut reach, ask, false, printer)
 }
 
 /// `config apply APP`.
@@ -53,14 +54,15 @@ pub(super) fn apply(
     ask: &Ask,
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
-    let mut reach = Reach::open(settings, overrides)?;
+    let mut reach = Reach::open(settings.clone(), overrides)?;
     if reach.is_agent() {
         reach.ask(Request::Reload)?;
     }
-    update(&mut reach, ask, true, printer)
+    update(&settings, &mut reach, ask, true, printer)
 }
 
 fn update(
+    settings: &Settings,
     reach: &mut Reach,
     ask: &Ask,
     apply_config: bool,
@@ -75,6 +77,8 @@ fn update(
         };
         let offered = check.candidate.or(check.running);
         if offered.as_ref() != Some(wanted) {
+            // What nobody has is a word that was written wrongly, as for `pin`.
+            offers::check(settings, &app, wanted)?;
             let offered = offered.unwrap_or_else(|| "nothing".to_owned());
             let text = format!(
                 "{app}: {offered} is offered, not {wanted}; `groundcrew pin {app} {wanted}` stays at it"

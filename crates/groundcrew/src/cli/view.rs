@@ -2,6 +2,9 @@
 
 use std::fmt::Write as _;
 
+use groundcrew_engine::gate::{Answer, Verdict};
+use groundcrew_engine::noun::Via;
+
 use super::follow::reasons;
 use super::print::{self, said};
 use crate::config::units::show_ms;
@@ -76,8 +79,21 @@ fn update(view: &View, lines: &mut Vec<String>) {
     }
     if let (Some(candidate), Some(since_ms)) = (&view.candidate, view.waits_since_ms) {
         let (version, since) = (&candidate.version, print::when(since_ms));
-        lines.push(format!("candidate: {version}, {} since {since}{}", view.state, reasons(view)));
+        if view.approved && view.gates.iter().all(is_answered) {
+            lines.push(format!(
+                "candidate: {version}, approved, waits since {since} for the next look: the agent's, or `groundcrew update {}`",
+                view.app
+            ));
+            return;
+        }
+        let state = if view.approved { "approved, and still waits" } else { view.state.as_str() };
+        lines.push(format!("candidate: {version}, {state} since {since}{}", reasons(view)));
     }
+}
+
+/// Whether this gate has nothing against a candidate that a person approved.
+fn is_answered(answer: &Answer) -> bool {
+    matches!(answer.verdict, Verdict::Pass { .. } | Verdict::Hold { approvable: true, .. })
 }
 
 fn rest(view: &View, lines: &mut Vec<String>) {
@@ -92,6 +108,11 @@ fn rest(view: &View, lines: &mut Vec<String>) {
     }
     if view.config_changed {
         lines.push(format!("its configuration changed: `groundcrew config apply {}`", view.app));
+    }
+    if let Some(order) = &view.unserved {
+        let what = if order.via == Via::Migration { "the migration of" } else { "going to" };
+        let (version, when, why) = (&order.version, print::when(order.at_ms), &order.why);
+        lines.push(format!("{what} {version} was ordered and not done, {when}: {why}"));
     }
     for bad in &view.known_bad {
         lines.push(format!("known-bad: {}: {}", bad.version, bad.why));

@@ -16,6 +16,9 @@ use super::fragments;
 use super::settings::{AppSettings, Check, Restart};
 use super::{health, launch};
 
+/// How windows and blackouts are written.
+const WINDOW_HELP: &str =
+    "write open = [\"Mon-Fri 02:00-05:00\"], blackout = [\"2026-12-20..2027-01-06\"]";
 const DAY_MS: u64 = 86_400_000;
 /// Signals that may stop an app.
 const SIGNALS: [&str; 6] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2"];
@@ -221,7 +224,7 @@ fn windows(check: &mut Check<'_>, name: &str, window: &fragments::Window) -> Opt
     match Windows::parse(tz, open, blackout) {
         Ok(windows) => Some(windows),
         Err(error) => {
-            check.wrong(&["apps", name, "window"], error.to_string(), "");
+            check.wrong(&["apps", name, "window"], error.to_string(), WINDOW_HELP);
             None
         }
     }
@@ -240,13 +243,14 @@ fn external(
             (Some(command), None) => check.command(&key, command),
             (None, Some(url)) => {
                 if let Err(why) = health::check_url(url, &["http"]) {
-                    check.wrong(&key, format!("{called}: {why}"), "");
+                    let help = "write it as in \"http://127.0.0.1:8080/may-update\"";
+                    check.wrong(&key, format!("{called}: {why}"), help);
                 }
             }
             _ => check.wrong(
                 &key,
                 format!("{called}: exactly one of `command` and `url` is needed"),
-                "",
+                "leave one of them out, or write the one that is missing",
             ),
         }
         valid.push(ExternalCheck {

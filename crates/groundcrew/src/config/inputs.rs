@@ -116,7 +116,10 @@ impl Inputs {
         let merged: fragments::File =
             root.plain().try_into().map_err(|error: toml::de::Error| {
                 let text = format!("the files do not fit together: {}", error.message());
-                Problem { origin: None, key: String::new(), text, help: None }
+                let help = Some(
+                    "make the main file and its drop-ins agree on what each key is".to_owned(),
+                );
+                Problem { origin: None, key: String::new(), text, help }
             })?;
         Ok(Self { files, root, merged })
     }
@@ -156,7 +159,8 @@ fn drop_ins(main: &Path) -> Result<Vec<PathBuf>, Problem> {
     }
     if found.len() > DROP_INS_MAX {
         let text = format!("{} drop-ins, at most {DROP_INS_MAX} are read", found.len());
-        return Err(Problem { origin: None, key: dir.display().to_string(), text, help: None });
+        let help = Some("put what belongs together into one file".to_owned());
+        return Err(Problem { origin: None, key: dir.display().to_string(), text, help });
     }
     found.sort();
     Ok(found)
@@ -178,7 +182,8 @@ fn read_file(file: &Path) -> Result<Node, Problem> {
     if size > FILE_MAX_BYTES {
         let text = format!("{size} bytes, at most {FILE_MAX_BYTES} are read");
         let key = file.display().to_string();
-        return Err(Problem { origin: None, key, text, help: None });
+        let help = Some("this is no configuration; name another file".to_owned());
+        return Err(Problem { origin: None, key, text, help });
     }
     let text = fs::read_to_string(file).map_err(cannot)?;
     parse(file, &text)

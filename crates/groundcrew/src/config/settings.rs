@@ -205,10 +205,16 @@ impl Check<'_> {
             None => default,
             Some(Ok(ms)) => ms,
             Some(Err(why)) => {
-                self.wrong(key, why, "");
+                self.wrong_unit(key, &why);
                 default
             }
         }
+    }
+
+    /// What a number with a unit has wrong; behind the semicolon is how it is written.
+    fn wrong_unit(&mut self, key: &[&str], why: &str) {
+        let (text, help) = why.split_once("; ").unwrap_or((why, "write a smaller one"));
+        self.wrong(key, text, help);
     }
 
     /// A size in bytes.
@@ -216,7 +222,7 @@ impl Check<'_> {
         match units::size_bytes(text?) {
             Ok(bytes) => Some(bytes),
             Err(why) => {
-                self.wrong(key, why, "");
+                self.wrong_unit(key, &why);
                 None
             }
         }
@@ -297,7 +303,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         .collect();
     if file.apps.len() > APPS_MAX {
         let text = format!("{} apps, at most {APPS_MAX} are looked after", file.apps.len());
-        check.wrong(&["apps"], text, "");
+        check.wrong(&["apps"], text, "let another host look after some of them");
     }
     let mut apps = BTreeMap::new();
     for (name, fragment) in &file.apps {
@@ -390,7 +396,10 @@ fn notify_target(check: &mut Check<'_>, name: &str, target: &fragments::Notify) 
         }
         Some(kind @ ("webhook" | "ntfy")) => {
             let url = target.url.clone().unwrap_or_default();
-            if let Err(why) = health::check_url(&url, &["http", "https"]) {
+            if target.url.is_none() {
+                let help = "write it as in \"https://chat.lan/hooks/updates\"";
+                check.wrong(&["notify", name], format!("a {kind} needs `url`"), help);
+            } else if let Err(why) = health::check_url(&url, &["http", "https"]) {
                 check.wrong(&key("url"), why, "write it as in \"https://chat.lan/hooks/updates\"");
             }
             let token_file =

@@ -58,7 +58,7 @@ const REFUSED: &[(&str, &str)] = &[
     ("poll = 5", "main.toml:6:8: apps.tiles.poll: invalid type: integer `5`, expected a string"),
     (
         "poll = \"5 minutes\"",
-        "main.toml:6:8: apps.tiles.poll: \"5 minutes\" is not a duration; write it as in \"90s\"",
+        "main.toml:6:8: apps.tiles.poll: \"5 minutes\" is not a duration\n  help: write it as in \"90s\"",
     ),
     (
         "stop = { before = [] }",
@@ -101,6 +101,10 @@ const REFUSED: &[(&str, &str)] = &[
     (
         "window = { tz = \"Europe/Berln\", open = [\"daily 02:00-05:00\"] }",
         "main.toml:6:17: apps.tiles.window.tz: there is no time zone \"Europe/Berln\"",
+    ),
+    (
+        "[notify.ops]\nkind = \"webhook\"",
+        "main.toml:6:1: notify.ops: a webhook needs `url`\n  help: write it as in \"https://",
     ),
     (
         "window = { open = [\"Mom 02:00-05:00\"] }",

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use groundcrew_engine::gate::Answer;
-use groundcrew_engine::machine::{App, KnownBad, Merit, State};
+use groundcrew_engine::machine::{App, KnownBad, Merit, State, Unserved};
 use groundcrew_engine::plan::Installed;
 use groundcrew_engine::ports::Summary;
 use serde::{Deserialize, Serialize};
@@ -137,6 +137,12 @@ pub(crate) struct View {
     pub(crate) watch: Option<Watch>,
     /// Candidates that were rolled back here.
     pub(crate) known_bad: Vec<KnownBad>,
+    /// A person let the candidate through that waits.
+    #[serde(default)]
+    pub(crate) approved: bool,
+    /// What a person ordered last, if it came to nothing before anything was touched.
+    #[serde(default)]
+    pub(crate) unserved: Option<Unserved>,
     /// The one version to stay at.
     pub(crate) pin: Option<String>,
     /// Updates are paused by hand.
@@ -209,6 +215,10 @@ impl View {
         self.update = open(&app.state);
         self.watch = watch(&app.state);
         self.known_bad.clone_from(&app.known_bad);
+        let waits = matches!(&app.state, State::Held(_) | State::Deferred(_));
+        let offered = app.state.offer().filter(|_| waits).map(|offer| &offer.release.digest);
+        self.approved = offered.is_some_and(|digest| app.approved.contains(digest));
+        self.unserved.clone_from(&app.unserved);
         self.pin.clone_from(&app.pin);
         (self.paused, self.wanted_up) = (app.paused, app.wanted_up);
         self.config_changed =

@@ -1,21 +1,21 @@
 //! What a person does to an app outside any update: stop, start, restart, put a snapshot back.
 //!
-//! The busy flag is asked before anything that runs is stopped, and nothing is done while an update
-//! has its hands on the app. A wish is recorded before it is carried out, so that a crash leaves
-//! what the person wanted, not what happened to run.
+//! A stop is announced and the busy flag asked before anything that runs is stopped, and nothing is
+//! done while an update has its hands on the app. A wish is recorded before it is carried out, so
+//! that a crash leaves what the person wanted, not what happened to run.
 
-use groundcrew_engine::agent::{Agent, Turn};
+use groundcrew_engine::agent::{Agent, Revive, Turn, ask_to_stop, withdraw};
 use groundcrew_engine::machine::Event;
 use groundcrew_engine::noun::{Fault, SnapshotId, TxnId};
 use groundcrew_engine::policy::Policy;
-use groundcrew_engine::ports::{Busy, RestoreOrder, Silent, StopOrder};
+use groundcrew_engine::ports::{Host, RestoreOrder, Silent, StopOrder};
 
 use super::board::Board;
 use super::course::Course;
-use super::hand::NO_ROOM;
+use super::hand::{Hand, NO_ROOM};
 use super::order::{Done, Order};
 use super::record::ShownProgress;
-use super::world::World;
+use super::world::{self, World};
 use crate::config::Settings;
 use crate::exit::{Exit, Refusal};
 
@@ -35,6 +35,38 @@ pub(super) fn run(
         let text = format!("{}: an update has its hands on it ({state})", policy.app);
         return Err(Refusal::new(Exit::Waiting, text));
     }
+    let done = carry_out(settings, policy, board, world, order, course);
+    // What was stopped in order to start again is on its way until it runs.
+    course.announced = done.is_ok() && course.wanted_now && !matches!(order, Order::Start);
+    if !course.announced {
+        withdraw(&mut world.ports());
+    }
+    done
+}
+
+impl Hand {
+    /// Launchers wait for an app that was stopped by hand to run again, or until nothing starts it.
+    pub(super) fn let_launchers_go(&self, host: &mut dyn Host, course: &mut Course, turn: &Turn) {
+        if !course.announced {
+            return;
+        }
+        let runs = world::is_up(&self.settings, self.name()) == Some(true);
+        if runs || *turn != Turn::Progress {
+            course.announced = false;
+            // A marker that cannot be removed now is removed by the next agent.
+            drop(host.announce(false));
+        }
+    }
+}
+
+fn carry_out(
+    settings: &Settings,
+    policy: &Policy,
+    board: &Board,
+    world: &mut World,
+    order: &Order,
+    course: &mut Course,
+) -> Answer {
     let app = policy.app.as_str();
     match order {
         Order::Start => {
@@ -86,15 +118,12 @@ fn record(
     }
 }
 
-/// Busy forbids stopping what runs.
+/// Busy forbids stopping what runs. From here on launchers are told that it is about to be stopped.
 fn not_busy(app: &str, world: &mut World) -> Result<(), Refusal> {
-    let ports = world.ports();
-    let runs = ports.runtime.observe().map_err(|fault| Refusal::failed(fault.text))?;
-    match ports.host.busy() {
-        Busy::Busy(why) if runs.running.is_some() => {
-            Err(Refusal::new(Exit::Waiting, format!("{app} is not stopped: {why}")))
-        }
-        Busy::Busy(_) | Busy::Clear => Ok(()),
+    match ask_to_stop(&mut world.ports()) {
+        Ok(None) => Ok(()),
+        Ok(Some(why)) => Err(Refusal::new(Exit::Waiting, format!("{app} is not stopped: {why}"))),
+        Err(fault) => Err(Refusal::failed(format!("{app} is not stopped: {fault}"))),
     }
 }
 
@@ -136,6 +165,8 @@ fn restore(
         return Err(Refusal::usage(text));
     }
     not_busy(app, world)?;
+    // Building may take long, and launchers need not wait for it.
+    withdraw(&mut world.ports());
     let id = SnapshotId(id.to_owned());
     let txn = TxnId::at(&world.ports().clock.now());
     let volumes = running.procedure.volumes.clone();
@@ -163,9 +194,14 @@ fn restore(
             return Err(Refusal::new(refusal.code, format!("{refusal}\n{after}")));
         }
     };
-    record(policy, board, world, course, Event::Wanted { up: was_wanted })?;
-    course.wanted_now = was_wanted;
     let aside = aside.map_or(String::new(), |place| format!("; what was there is kept at {place}"));
+    record(policy, board, world, course, Event::Wanted { up: was_wanted }).map_err(|why| {
+        let text = format!(
+            "{app} has the data of snapshot {id}{aside}, and stays down ({why}); `groundcrew start {app}` starts it"
+        );
+        Refusal::new(why.code, text)
+    })?;
+    course.wanted_now = was_wanted;
     Ok(Done::Said(format!("{app} has the data of snapshot {id}{aside}")))
 }
 
@@ -184,7 +220,7 @@ fn up_again(policy: &Policy, board: &Board, world: &mut World, course: &mut Cour
         let mut progress = ShownProgress::new(app.as_str(), board.clone());
         let mut ports = world.ports();
         let mut agent = Agent::new(policy, course.state.clone(), &mut ports, &mut progress);
-        let turned = agent.turn(false, true);
+        let turned = agent.turn(false, Revive::Yes);
         course.state = agent.app().clone();
         drop(agent);
         match (turned, ports.runtime.observe().map(|seen| seen.running.is_some())) {

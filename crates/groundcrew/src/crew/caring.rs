@@ -107,6 +107,7 @@ impl Hand {
         let looked = course.looked.as_ref();
         let known = Known {
             state: &agent.app().state,
+            behind_since_ms: agent.app().behind_since_ms,
             answered_ms: looked.and_then(|looked| looked.answered_ms).unwrap_or(course.begun_ms),
             failure: looked.and_then(|looked| looked.error.as_deref()),
         };

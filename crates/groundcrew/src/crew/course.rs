@@ -30,6 +30,8 @@ pub(super) struct Course {
     pub(super) revival: Revival,
     /// A person wants it up, whatever `restart` says.
     pub(super) wanted_now: bool,
+    /// It was stopped by hand and is to run again; launchers wait until it does.
+    pub(super) announced: bool,
     pub(super) tidying: Tidying,
     /// The look that was remembered last.
     pub(super) noted: Option<Looked>,
@@ -61,6 +63,7 @@ impl Course {
             looks: Looks::new(app.poll_ms, now),
             revival: Revival::new(state.revivals),
             wanted_now: false,
+            announced: false,
             tidying: Tidying::new(now),
             noted: None,
             looked: None,

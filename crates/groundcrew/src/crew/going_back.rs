@@ -13,27 +13,49 @@ use groundcrew_engine::rollback::{Ask, Choice, DataWish, Refused, Way, choose, m
 
 use super::copies;
 use super::course::Course;
-use super::hand::{Hand, NO_ROOM};
-use super::order::{DataAsk, Done, GoBack, WayBack};
+use super::hand::Hand;
+use super::order::{DataAsk, Done, GoBack, Order, WayBack};
 use crate::exit::{Exit, Refusal};
 
+/// Of an order that is carried out from memory.
+const LATER: &str = "the journal cannot be written; it is done all the same, and recorded later";
+
 impl Hand {
+    /// Carries such an order out.
+    pub(super) fn order(
+        &self,
+        agent: &mut Agent<'_, '_>,
+        course: &mut Course,
+        order: &Order,
+    ) -> Result<Done, Refusal> {
+        match order {
+            Order::GoBack(back) => self.go_back(agent, course, back),
+            Order::Migrate { down, by } => self.migrate(agent, course, *down, by),
+            _ => Err(Refusal::failed("this order does not go through the machine")),
+        }
+    }
+
     /// Goes back, or says how it would.
-    pub(super) fn go_back(
+    fn go_back(
         &self,
         agent: &mut Agent<'_, '_>,
         course: &mut Course,
         back: &GoBack,
     ) -> Result<Done, Refusal> {
+        if let DataAsk::Snapshot(id) = &back.data {
+            // A wrong name is told as such, before anything is made of it.
+            copies::owner(&self.settings, self.name(), id)?;
+        }
         let data = match &back.data {
             DataAsk::Usual => DataWish::Usual,
             DataAsk::Keep => DataWish::Keep,
             DataAsk::Restore => DataWish::Restore(None),
             DataAsk::Snapshot(id) => DataWish::Restore(Some(SnapshotId(id.clone()))),
         };
+        let now = super::world::now(&self.settings).map_err(Refusal::failed)?;
         let (release, by) = (back.release.as_deref(), back.by.as_str());
         let ask = Ask { release, data, approved: back.approve, by };
-        let chosen = choose(agent.app(), &self.app.policy, &ask, now_ms());
+        let chosen = choose(agent.app(), &self.app.policy, &ask, &now);
         let Choice { way, from, to, data, instead } = chosen.map_err(refusal)?;
         let event = match way {
             Way::TakeBack(data) => {
@@ -46,9 +68,9 @@ impl Hand {
                 Event::Ordered { offer: *offer }
             }
         };
-        let mut said = WayBack { from, to, data, instead, pass: None };
+        let mut said = WayBack { from, to, data, instead, remark: None, pass: None };
         if !back.only_say {
-            self.record(agent, event)?;
+            said.remark = recorded(agent.tell(event), agent.has_unrecorded())?;
             said.pass = Some(self.number(course));
         }
         Ok(Done::GoesBack(said))
@@ -56,7 +78,7 @@ impl Hand {
 
     /// Runs the migration of the release that runs, or undoes it. Where the host is busy it is
     /// recorded that it was not done, and that is all: a launcher may ask at every start.
-    pub(super) fn migrate(
+    fn migrate(
         &self,
         agent: &mut Agent<'_, '_>,
         course: &mut Course,
@@ -68,12 +90,13 @@ impl Hand {
             let what = if down { "migrate --down" } else { "migrate" };
             let said = format!("{}: {what} was not run, the host is busy: {reason}", self.name());
             let (by, what) = (by.to_owned(), what.to_owned());
-            self.record(agent, Event::NotNow { by, what, reason })?;
+            recorded(agent.tell(Event::NotNow { by, what, reason }), agent.has_unrecorded())?;
             return Ok(Done::Said(said));
         }
         self.can_be_done(agent, &offer)?;
         let said = format!("the migration of {} is run by hand", offer.release.version);
-        self.record(agent, Event::Ordered { offer })?;
+        let remark = recorded(agent.tell(Event::Ordered { offer }), agent.has_unrecorded())?;
+        let said = remark.map_or(said.clone(), |remark| format!("{said}; {remark}"));
         Ok(Done::Starts(self.number(course), said))
     }
 
@@ -117,13 +140,14 @@ impl Hand {
         let text = format!("{}: not now: {}", self.name(), against.join("; "));
         Err(Refusal::new(Exit::Waiting, text))
     }
+}
 
-    fn record(&self, agent: &mut Agent<'_, '_>, event: Event) -> Result<(), Refusal> {
-        match agent.tell(event) {
-            Turn::Frozen(why) => Err(Refusal::failed(format!("cannot record it: {why}"))),
-            _ if agent.has_unrecorded() => Err(Refusal::failed(NO_ROOM)),
-            Turn::Progress | Turn::Rest(_) | Turn::Shutdown => Ok(()),
-        }
+/// What a person hears of an order that was told to the machine, beside that it is done. One that the
+/// journal could not take is refused, unless it is carried out all the same.
+fn recorded(turn: Turn, unrecorded: bool) -> Result<Option<String>, Refusal> {
+    match turn {
+        Turn::Frozen(why) => Err(Refusal::failed(format!("cannot record it: {why}"))),
+        Turn::Progress | Turn::Rest(_) | Turn::Shutdown => Ok(unrecorded.then(|| LATER.to_owned())),
     }
 }
 
@@ -133,10 +157,25 @@ fn now_ms() -> i64 {
 
 fn refusal(refused: Refused) -> Refusal {
     let code = match &refused {
-        Refused::HandsOn { .. } | Refused::KnownBad { .. } | Refused::OneWay { .. } => {
-            Exit::Waiting
-        }
+        Refused::HandsOn { .. }
+        | Refused::Watched(_)
+        | Refused::KnownBad { .. }
+        | Refused::OneWay { .. } => Exit::Waiting,
         _ => Exit::Usage,
     };
     Refusal::new(code, refused.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_that_is_done_from_memory_is_not_called_failed() {
+        assert_eq!(recorded(Turn::Progress, false), Ok(None));
+        let later = recorded(Turn::Progress, true).unwrap().unwrap();
+        assert!(later.contains("done all the same"), "{later}");
+        let refused = recorded(Turn::Frozen("no space left".to_owned()), false).unwrap_err();
+        assert!(refused.text.contains("no space left"), "{refused}");
+    }
 }

@@ -9,18 +9,17 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use groundcrew_drivers::host::neighbors::Seat;
-use groundcrew_engine::agent::{Agent, Turn};
+use groundcrew_engine::agent::{Agent, Revive, Turn};
 use groundcrew_engine::machine::{App, Event, State};
-use groundcrew_engine::policy::{Mode, Policy};
-use groundcrew_engine::ports::{Busy, Woken};
+use groundcrew_engine::policy::Mode;
+use groundcrew_engine::ports::{Busy, Host, Woken};
 
 use super::bell::Bell;
 use super::board::Board;
 use super::course::Course;
-use super::eyes::{Eyes, is_ripe};
 use super::order::{Done, Letter, Order};
 use super::record::ShownProgress;
-use super::rhythm::Looks;
+use super::rhythm::{Looks, is_ripe};
 use super::world::{self, Parts, World};
 use super::{Store, by_hand, orders};
 use crate::cli::print::talk;
@@ -184,11 +183,7 @@ impl Hand {
             policy.mode = Mode::Auto;
         }
         let mut progress = ShownProgress::new(self.name(), self.board.clone());
-        let eyes = World::second_eyes(&self.settings, &self.app);
-        let mut eyes = match eyes {
-            Ok((host, runtime)) => Eyes { host, runtime },
-            Err(why) => return Next::Frozen(why),
-        };
+        let mut host = world::host(&self.settings, &self.app.policy.app);
         let mut ports = world.ports();
         let mut agent = Agent::new(&policy, course.state.clone(), &mut ports, &mut progress);
         if let Some(installed) = adopted
@@ -196,12 +191,12 @@ impl Hand {
         {
             return Next::Frozen(why);
         }
-        let next = self.drive(&mut agent, &mut eyes, course);
+        let next = self.drive(&mut agent, host.as_mut(), course);
         course.state = agent.app().clone();
         next
     }
 
-    fn drive(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Next {
+    fn drive(&self, agent: &mut Agent<'_, '_>, host: &mut dyn Host, course: &mut Course) -> Next {
         loop {
             if let Some(next) = self.read_post(agent, course) {
                 return next;
@@ -226,10 +221,10 @@ impl Hand {
             {
                 return next;
             }
-            match self.turn(agent, eyes, course) {
+            match self.turn(agent, host, course) {
                 Turn::Progress => {}
                 Turn::Rest(_) => {
-                    if let Some(next) = self.rest(agent, eyes, course) {
+                    if let Some(next) = self.rest(agent, host, course) {
                         return next;
                     }
                 }
@@ -264,16 +259,14 @@ impl Hand {
         !goes_on
     }
 
-    fn turn(&self, agent: &mut Agent<'_, '_>, eyes: &mut Eyes, course: &mut Course) -> Turn {
+    fn turn(&self, agent: &mut Agent<'_, '_>, host: &mut dyn Host, course: &mut Course) -> Turn {
         let waited =
             matches!(agent.app().state, State::Held(_) | State::Deferred(_) | State::Stuck(_));
         let revivals = agent.app().revivals;
-        let may_revive = self.may_revive(agent.app(), eyes, course);
-        let turn = agent.turn(course.due, may_revive);
+        let turn = agent.turn(course.due, self.revive(agent.app(), course));
         let revived = agent.app().revivals != revivals;
-        if revived {
-            course.wanted_now = false;
-        }
+        course.wanted_now &= !revived;
+        self.let_launchers_go(host, course, &turn);
         // One judgment per asking, even where each says something new.
         course.due = course.due && (!waited || revived);
         course.revival.note(agent.app().revivals, Instant::now());
@@ -286,26 +279,31 @@ impl Hand {
             course.tidying.ask();
         }
         course.open_before = open;
-        if turn == Turn::Progress {
+        if agent.has_unrecorded() {
+            self.show_unrecorded(agent);
+        } else if turn == Turn::Progress {
             self.trouble(None);
         }
         turn
     }
 
-    fn may_revive(&self, app: &App, eyes: &mut Eyes, course: &Course) -> bool {
-        let allowed = match self.app.restart {
-            Restart::Always => true,
-            Restart::OnFailure => app.running.is_some() && !eyes.ended_well(),
-            Restart::Never => false,
-        };
-        course.wanted_now || (allowed && course.revival.may(Instant::now()))
+    fn revive(&self, app: &App, course: &Course) -> Revive {
+        if course.wanted_now {
+            return Revive::Yes;
+        }
+        match self.app.restart {
+            _ if !course.revival.may(Instant::now()) => Revive::No,
+            Restart::Always => Revive::Yes,
+            Restart::OnFailure if app.running.is_some() => Revive::UnlessEndedWell,
+            Restart::OnFailure | Restart::Never => Revive::No,
+        }
     }
 
     /// Nothing to do: says so, tidies, and waits for time, an order, or the busy flag.
     fn rest(
         &self,
         agent: &mut Agent<'_, '_>,
-        eyes: &mut Eyes,
+        host: &mut dyn Host,
         course: &mut Course,
     ) -> Option<Next> {
         let now = Instant::now();
@@ -336,11 +334,11 @@ impl Hand {
         {
             return Some(next);
         }
-        let was_busy = matches!(eyes.host.busy(), Busy::Busy(_));
+        let was_busy = matches!(host.busy(), Busy::Busy(_));
         let tick = self.tick(agent.app());
         let left = if course.looking { course.looks.left(now) } else { tick };
         let woken = self.bell.wait(tick.min(left));
-        let cleared = was_busy && eyes.host.busy() == Busy::Clear;
+        let cleared = was_busy && host.busy() == Busy::Clear;
         course.due = woken == Woken::Nudge || cleared || is_ripe(&agent.app().state);
         None
     }
@@ -391,15 +389,8 @@ impl Hand {
                         return Some(Next::Rebuild);
                     }
                 }
-                Order::GoBack(ref back) => {
-                    let answer = self.go_back(agent, course, back);
-                    letter.answer(answer);
-                    if course.working && course.locks.is_none() {
-                        return Some(Next::Rebuild);
-                    }
-                }
-                Order::Migrate { down, ref by } => {
-                    let answer = self.migrate(agent, course, down, by);
+                Order::GoBack(_) | Order::Migrate { .. } => {
+                    let answer = self.order(agent, course, &letter.order);
                     letter.answer(answer);
                     if course.working && course.locks.is_none() {
                         return Some(Next::Rebuild);
@@ -434,8 +425,8 @@ impl Hand {
         let built = World::build(&self.parts());
         let answer = match built.and_then(|world| self.lock_volumes(course).map(|()| world)) {
             Ok(mut world) => {
-                let policy: &Policy = &self.app.policy;
-                by_hand::run(&self.settings, policy, &self.board, &mut world, &letter.order, course)
+                let (settings, policy) = (&self.settings, &self.app.policy);
+                by_hand::run(settings, policy, &self.board, &mut world, &letter.order, course)
             }
             Err(why) => Err(Refusal::failed(why)),
         };

@@ -14,7 +14,9 @@ pub(super) fn sweep(settings: &Settings) {
     let state = &settings.state;
     let mut dirs = vec![state.clone(), state.join("plans"), state.join("postmortems")];
     for app in settings.apps.keys() {
-        dirs.extend(["releases", "runs", "snapshots"].map(|dir| state.join(dir).join(app)));
+        dirs.extend(
+            ["releases", "runs", "secrets", "snapshots"].map(|dir| state.join(dir).join(app)),
+        );
     }
     for dir in dirs {
         if let Err(error) = durable::sweep(&dir) {

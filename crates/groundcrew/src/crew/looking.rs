@@ -24,10 +24,18 @@ impl Hand {
         let answered_ms = if failed { before } else { Some(at_ms) };
         self.note_look(course, Looked { at_ms, error, answered_ms });
         match looked {
+            // A new agent would know nothing of what this one could not record; its turn says so.
+            Ok(Look::Turn(Turn::Frozen(_))) if agent.has_unrecorded() => None,
             Ok(Look::Turn(Turn::Frozen(why))) => Some(Next::Frozen(why)),
             Ok(Look::Turn(Turn::Shutdown)) => Some(Next::End),
             Ok(_) | Err(_) => None,
         }
+    }
+
+    /// The board follows what the store takes; this it did not take.
+    pub(super) fn show_unrecorded(&self, agent: &Agent<'_, '_>) {
+        let config = self.app.policy.config.to_string();
+        self.board.change(self.name(), |view| view.follow(agent.app(), &config));
     }
 
     /// Shows a look, and remembers it when it is news or a while ago.

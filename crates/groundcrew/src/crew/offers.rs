@@ -14,7 +14,7 @@ const NAMED_MAX: usize = 10;
 /// # Errors
 ///
 /// `Usage`: nobody has it, and what there is. `Unreachable`: it cannot be told now.
-pub(super) fn check(settings: &Settings, name: &str, to: &str) -> Result<(), Refusal> {
+pub(crate) fn check(settings: &Settings, name: &str, to: &str) -> Result<(), Refusal> {
     let Some(app) = settings.apps.get(name) else { return Err(settings.no_such_app(name)) };
     match source(settings, app).find(&Follow::Pin(to.to_owned())) {
         Ok(Some(_)) => Ok(()),

@@ -103,6 +103,9 @@ pub(crate) struct WayBack {
     pub(crate) data: String,
     /// The other choice, if there is one.
     pub(crate) instead: Option<String>,
+    /// What else a person should know, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) remark: Option<String>,
     /// It is over when the app's `rested` reaches this number; none: it was only said.
     pub(crate) pass: Option<u64>,
 }

@@ -3,6 +3,9 @@
 use std::hash::{BuildHasher as _, RandomState};
 use std::time::{Duration, Instant};
 
+use groundcrew_engine::gate::{GateId, Verdict};
+use groundcrew_engine::machine::State;
+
 /// The first pause between two starts of an app that ends by itself.
 const REVIVE_FIRST: Duration = Duration::from_secs(1);
 /// The longest one.
@@ -112,6 +115,18 @@ impl Tidying {
         }
         due
     }
+}
+
+/// A gate named a moment, and it has come.
+pub(crate) fn is_ripe(state: &State) -> bool {
+    let State::Deferred(wait) = state else { return false };
+    let now_ms = jiff::Timestamp::now().as_millisecond();
+    wait.answers.iter().any(|answer| match &answer.verdict {
+        Verdict::Defer { until_ms: Some(until_ms), .. } => {
+            *until_ms <= now_ms && answer.gate != GateId::Retry
+        }
+        Verdict::Pass { .. } | Verdict::Defer { .. } | Verdict::Hold { .. } => false,
+    })
 }
 
 #[cfg(test)]

@@ -71,3 +71,19 @@ fn what_was_not_written_by_us_is_neither_replaced_nor_removed() {
         assert_eq!(fates(&away, Fate::Remove), 0, "{path}");
     }
 }
+
+/// tmpfiles.d makes the state directory at boot, everything else makes it when it is missing: one
+/// mode for both.
+#[test]
+fn tmpfiles_and_the_program_give_the_state_directory_one_mode() {
+    let pieces = pieces().unwrap();
+    let tmpfiles = pieces.iter().find(|piece| piece.path == "/etc/tmpfiles.d/groundcrew.conf");
+    let Content::Bytes(text) = &tmpfiles.unwrap().content else { panic!("{tmpfiles:?}") };
+    let text = String::from_utf8_lossy(text);
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let lines: Vec<Vec<String>> = text.lines().map(words).collect();
+    let state =
+        lines.iter().find(|words| words.get(1).is_some_and(|at| at == "/var/lib/groundcrew"));
+    let mode = u32::from_str_radix(&state.unwrap()[2], 8).unwrap();
+    assert_eq!(mode, crate::crew::STATE_MODE, "{text}");
+}

@@ -140,6 +140,10 @@ fn a_bundle_is_verified_as_a_host_would_whether_directory_or_archive() {
     desk.run(&["seal", "b"]).ends(0);
     let plain = desk.run(&["verify", "b", "--json"]).ends(0).json();
     assert_eq!(plain["signature"], "none");
+    for command in ["seal", "verify"] {
+        let ran = desk.run(&[command, "b/release.toml"]).ends(2);
+        assert!(ran.err.contains("name the") && ran.err.contains("release.toml\n"), "{ran:?}");
+    }
     let ran = desk.run(&["verify", "b", "--minisign-key", "key.pub"]).ends(1);
     assert!(ran.err.contains("there is none; sign it again"), "{ran:?}");
 

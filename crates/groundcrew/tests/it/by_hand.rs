@@ -43,6 +43,31 @@ fn a_restart_is_another_process_and_its_output_can_be_read() {
     assert!(lines.iter().any(listens), "{lines:?}");
 }
 
+/// A launcher sees the marker before a stop by hand and over a whole restart, and never afterwards.
+#[test]
+fn gate_1_a_stop_and_a_restart_by_hand_are_announced_to_launchers() {
+    let bench = Bench::new();
+    bench.configure("");
+    let text = std::fs::read_to_string(bench.path("groundcrew.toml")).unwrap();
+    bench.write("groundcrew.toml", &text.replace("grace = \"5s\"", "grace = \"1s\""));
+    bench.install("1.0.0");
+    let marker = bench.path("state/run/updating/ledger");
+    bench.write("in-flight", "flight 7");
+    bench.run(&["stop", "ledger"]).ends(4);
+    bench.run(&["restart", "ledger"]).ends(4);
+    assert!(!bench.path("state/run/updating").exists(), "a launcher would wait for ever");
+    bench.write("in-flight", "");
+    for order in ["restart", "stop"] {
+        // It takes its whole grace, because it does not hear the signal.
+        rustix::process::kill_process(bench.app_process(), rustix::process::Signal::STOP).unwrap();
+        let mut command = bench.spawn(&[order, "ledger"]);
+        bench.until("it is announced", || marker.exists());
+        assert!(command.wait().unwrap().success(), "{order}");
+        assert!(!bench.path("state/run/updating").exists(), "{order} leaves its marker");
+        assert_eq!(bench.version().is_some(), order == "restart");
+    }
+}
+
 #[test]
 fn a_snapshot_of_the_running_release_is_put_back_by_hand() {
     let bench = Bench::new();
@@ -120,6 +145,7 @@ fn what_a_killed_predecessor_left_unfinished_is_removed_at_the_next_start() {
         "state/plans/.groundcrew-7-2.tmp",
         "state/runs/ledger/.groundcrew-7-3.tmp",
         "state/snapshots/ledger/.groundcrew-7-4.tmp",
+        "state/secrets/ledger/.groundcrew-7-5.tmp",
         "state/releases/ledger/aa.partial/file",
         "state/snapshots/ledger/never-taken.json",
         "srv/.groundcrew/ledger/snapshots/s.partial/file",

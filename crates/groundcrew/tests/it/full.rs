@@ -4,217 +4,37 @@
 //! State and data lie on small file systems of their own. The steps that run somebody else's
 //! commands (hooks, migration, start, health) fill one of them from inside the update.
 
-use std::path::PathBuf;
+mod small;
+
 use std::process::Command;
 
-use groundcrew_rig::host::{Host, Places};
-use groundcrew_rig::ledger::{CALM_NOTES, Ledger, NAME};
-use groundcrew_rig::subject::{Candidate, Subject as _, point};
-use groundcrew_rig::{files, procs};
-use serde_json::Value;
+use groundcrew_rig::ledger::NAME;
+use groundcrew_rig::subject::Subject as _;
 
-/// Enough for the state with its ballast, or for the data with its copies.
-const SIZE: &str = "size=160m";
+use small::{ON_MIGRATE, ON_START, Refused, Small, Which};
 
-/// Scripts that the demo app's releases run from inside their steps.
-const ON_START: &str = "small-data/srv/on-start";
-const ON_MIGRATE: &str = "small-data/srv/on-migrate";
+/// Severity, title and reason of a notice.
+type Told = (&'static str, &'static str, &'static str);
 
-/// A tmpfs that is unmounted with the test.
-struct Mount(PathBuf);
+/// The room that was reserved was enough.
+const PROVEN: Told = ("info", "ledger: 1.1.0 is proven", "");
 
-impl Mount {
-    fn at(path: PathBuf) -> Self {
-        std::fs::create_dir_all(&path).unwrap();
-        let mut mount = Command::new("mount");
-        let status = mount.args(["-t", "tmpfs", "-o", SIZE, "tmpfs"]).arg(&path).status().unwrap();
-        assert!(status.success(), "a tmpfs is mounted by root only");
-        Self(path)
-    }
-}
+/// Nothing was changed.
+const ABORTED: &str = "ledger: the update to 1.1.0 was aborted";
+const BACK: &str = "ledger: 1.1.0 was rolled back";
 
-impl Drop for Mount {
-    fn drop(&mut self) {
-        Command::new("umount").arg("--lazy").arg(&self.0).status().ok();
-    }
-}
+/// A hook or a migration whose end could not be written down.
+const NO_END: &str = "could not write down how it ended";
 
-/// Which file system is filled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Which {
-    State,
-    Data,
-}
-
-/// A host on small file systems, with its agent. Dropped from the top: who uses it ends first.
-struct Small {
-    host: Host,
-    ledger: Ledger,
-    _mounts: [Mount; 2],
-    dir: tempfile::TempDir,
-}
-
-impl Small {
-    /// With release 1.0.0 proven, some rows, and this added to the configuration.
-    fn new(tables: &str) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let places = Places {
-            root: dir.path().to_owned(),
-            state: dir.path().join("small-state/state"),
-            data: dir.path().join("small-data/srv"),
-        };
-        let mounts = ["small-state", "small-data"].map(|name| Mount::at(dir.path().join(name)));
-        let host = Host::new(env!("CARGO_BIN_EXE_groundcrew").as_ref(), places).unwrap();
-        let ledger = Ledger::new(host.program(), host.places().data.join("data")).unwrap();
-        let small = Self { host, ledger, _mounts: mounts, dir };
-        let told = small.path("told");
-        let tell = format!("#!/bin/sh\ncat >> {}; echo >> {0}\n", told.display());
-        small.host.write("tell", &tell).unwrap();
-        let notify = format!(
-            "[notify.ops]\nkind = \"command\"\ncommand = [\"sh\", \"{}\"]\n",
-            small.path("tell").display()
-        );
-        let app = small.ledger.tables(small.host.places());
-        let root = small.dir.path().display().to_string();
-        small.host.configure(&format!("{app}{}{notify}", tables.replace("ROOT", &root))).unwrap();
-        small.offer("1.0.0");
-        small.host.run(&["update", NAME, "--wait", "proven"]).unwrap().ends(0);
-        assert!((1..=40).all(|row| small.ledger.write(row).is_some()));
-        small
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.dir.path().join(name)
-    }
-
-    fn offer(&self, version: &str) {
-        self.ledger.offer(self.host.places(), version, CALM_NOTES).unwrap();
-    }
-
-    /// The script that a step runs: fills the file system once, and says when.
-    fn arm(&self, which: Which) {
-        let filler = self.filler(which);
-        let (filler, done) = (filler.display(), self.path("filled"));
-        let text = format!(
-            "[ -e {1} ] || {{ cat /dev/zero > {0} 2>{1}.why; : > {1}; }}\n",
-            filler,
-            done.display()
-        );
-        self.host.write("fill", &text).unwrap();
-    }
-
-    fn filler(&self, which: Which) -> PathBuf {
-        match which {
-            Which::State => self.path("small-state/filler"),
-            Which::Data => self.path("small-data/filler"),
-        }
-    }
-
-    fn told(&self) -> Vec<Value> {
-        let text = std::fs::read_to_string(self.path("told")).unwrap_or_default();
-        text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    fn is_told(&self, severity: &str, title: &str) -> bool {
-        let is = |one: &Value| {
-            one["severity"] == severity
-                && one["title"].as_str().is_some_and(|said| said.starts_with(title))
-        };
-        self.told().iter().any(is)
-    }
-
-    /// The step's script does what `fill` says, while there is one.
-    fn script(&self, name: &str) {
-        let fill = self.path("fill");
-        self.host.write(name, &format!("[ ! -e {0} ] || . {0}\n", fill.display())).unwrap();
-    }
-
-    /// Offers a good release without a migration under a version of its own.
-    fn offer_as(&self, version: &str) {
-        let candidate =
-            Candidate { version: version.to_owned(), plays: "1.1.1".to_owned(), good: true };
-        let digest = self.ledger.publish(self.host.places(), &candidate).unwrap();
-        point(self.host.places(), NAME, version, &digest).unwrap();
-    }
-
-    /// The update under `strace`, which is let go as soon as the command has ended: it would follow
-    /// the app as well.
-    fn update_with_failing_sync(&self, failing: u32) -> String {
-        let (done, said, calls) = (self.path("done"), self.path("said"), self.path("calls"));
-        std::fs::remove_file(&done).ok();
-        let inject = format!("inject=fsync,fdatasync,syncfs:error=EIO:when={failing}");
-        let run = format!(
-            "{} update {NAME} > {} 2>&1; : > {}",
-            self.host.program().display(),
-            said.display(),
-            done.display()
-        );
-        let mut strace = Command::new("strace");
-        strace.args(["-f", "-qq", "-e", "signal=none", "-e", &inject]);
-        strace.args(["-e", "trace=fsync,fdatasync,syncfs", "-o"]).arg(&calls);
-        strace.args(["sh", "-c", &run]);
-        strace.env("GROUNDCREW_CONFIG", self.host.places().config());
-        strace.env("GROUNDCREW_STATE", &self.host.places().state);
-        let mut strace = strace.spawn().unwrap();
-        self.until("the command has ended", || done.exists());
-        let pid = rustix::process::Pid::from_child(&strace);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        strace.wait().unwrap();
-        let calls = std::fs::read_to_string(calls).unwrap();
-        assert!(calls.contains("EIO"), "sync {failing} did not fail: {calls}");
-        std::fs::read_to_string(said).unwrap()
-    }
-
-    fn until(&self, what: &str, is: impl FnMut() -> bool) {
-        if let Err(error) = self.host.until(what, is) {
-            let tree = files::listing(self.dir.path());
-            panic!("{error:#}\n{tree}\n{:#?}", self.told());
-        }
-    }
-
-    /// Serves one of these with exactly its data.
-    fn serves(&self, versions: &[&str]) -> bool {
-        let version = self.ledger.version();
-        version.is_some_and(|version| versions.contains(&version.as_str()))
-            && self.ledger.rows() == Some((1..=40).collect())
-    }
-
-    fn make_room(&self, which: Which) {
-        for path in [self.path("fill"), self.path(ON_START), self.path(ON_MIGRATE)] {
-            std::fs::remove_file(path).ok();
-        }
-        std::fs::remove_file(self.filler(which)).ok();
-    }
-
-    /// With room again the next release is proven without anybody's help, and nothing is left.
-    fn goes_on(&mut self, which: Which) {
-        self.make_room(which);
-        self.offer("1.1.1");
-        self.until("1.1.1 is proven by itself", || {
-            let view = self.host.view(NAME).unwrap_or_default();
-            view.pointer("/last_good/version") == Some(&"1.1.1".into())
-                && view.get("state") == Some(&"idle".into())
-        });
-        assert!(self.serves(&["1.1.1"]));
-        self.until("people are told", || self.is_told("info", "ledger: 1.1.1 is proven"));
-        self.leaves_nothing();
-    }
-
-    fn leaves_nothing(&mut self) {
-        let left = || {
-            let all = procs::of(self.dir.path()).unwrap();
-            let mut left = files::problems(self.host.places(), &self.ledger);
-            left.extend(procs::problems(&all, &self.ledger, self.host.agent_pid()));
-            left
-        };
-        self.until("nothing is left", || left().is_empty());
-    }
-}
-
-/// Runs the update to 1.1.0 with a step that fills, and everything after.
-fn check(tables: &str, scripts: &[&str], which: Which) {
+/// Runs the update to 1.1.0 with a step that fills, and everything after. What people are told:
+/// severity, title, reason.
+#[track_caller]
+fn check(tables: &str, scripts: &[&str], which: Which, (severity, title, reason): Told) {
     let mut small = fill_in_a_step(tables, scripts, which, "1.1.0");
     small.until("the app serves", || small.serves(&["1.0.0", "1.1.0"]));
+    small.until(&format!("people are told: {severity} {title}: {reason}"), || {
+        small.is_told_why(severity, title, reason)
+    });
     small.goes_on(which);
 }
 
@@ -238,39 +58,166 @@ fn hook(key: &str) -> String {
 
 #[test]
 fn state_full_before_the_stop() {
-    check(&hook("before"), &[], Which::State);
+    check(&hook("before"), &[], Which::State, ("warning", ABORTED, NO_END));
 }
 
 #[test]
 fn data_full_before_the_stop() {
-    check(&hook("before"), &[], Which::Data);
+    check(&hook("before"), &[], Which::Data, ("warning", ABORTED, "No space left"));
 }
 
-/// The journal cannot be written while the app is down: the ballast is given, nothing more is taken
-/// forward without a record, and the way back needs none.
+/// The ballast is for the journal alone: the end of the migration cannot be written down.
 #[test]
 fn state_full_in_the_migration() {
-    check("", &[ON_MIGRATE], Which::State);
+    check("", &[ON_MIGRATE], Which::State, ("alert", BACK, NO_END));
 }
 
 #[test]
 fn state_full_at_the_start() {
-    check("", &[ON_START], Which::State);
+    check("", &[ON_START], Which::State, PROVEN);
 }
 
 #[test]
 fn data_full_at_the_start() {
-    check("", &[ON_START], Which::Data);
+    check("", &[ON_START], Which::Data, PROVEN);
 }
 
 #[test]
 fn state_full_when_traffic_is_opened() {
-    check(&hook("open"), &[], Which::State);
+    check(&hook("open"), &[], Which::State, ("alert", BACK, NO_END));
 }
 
 #[test]
 fn data_full_when_traffic_is_opened() {
-    check(&hook("open"), &[], Which::Data);
+    check(&hook("open"), &[], Which::Data, PROVEN);
+}
+
+/// design.md: the ballast is freed first, the way back needs no record, what happened is recorded
+/// afterwards, and no update begins until the store was opened anew.
+#[test]
+fn a_journal_that_cannot_be_written_in_the_migration_is_caught_up_with_after_the_way_back() {
+    let mut small = Small::new("");
+    let (here, go) = (small.path("here"), small.path("go"));
+    let script = format!(
+        "[ \"$1\" != 1.1.0 ] || {{ : > {}; until [ -e {} ]; do sleep 0.02; done; }}\n",
+        here.display(),
+        go.display()
+    );
+    small.host.write(ON_MIGRATE, &script).unwrap();
+    small.host.start_agent().unwrap();
+    let since = small.last_event();
+    small.offer("1.1.0");
+    small.until("the migration is at work", || here.exists());
+    let ballast = small.host.places().state.join("plans/ledger.ballast");
+    assert!(ballast.exists(), "room is kept for the journal");
+
+    let refused = Refused::new(&small);
+    small.host.write("go", "").unwrap();
+    small.until("1.0.0 serves its data again", || small.serves(&["1.0.0"]));
+    assert!(!ballast.exists(), "the room was given to the journal");
+    let last = || small.events_after(since).last().map(|line| line.phase.clone());
+    assert_eq!(last().as_deref(), Some("intent migrate"), "it took the way back without a record");
+    small.offer("1.1.1");
+    small.until("it is said that the journal cannot be written", || {
+        let view = small.host.view(NAME).unwrap_or_default();
+        view.get("trouble").is_some_and(|said| said.to_string().contains("cannot be written"))
+    });
+    assert_eq!(last().as_deref(), Some("intent migrate"));
+    assert!(small.serves(&["1.0.0"]), "no update begins meanwhile");
+    let view = small.host.view(NAME).unwrap();
+    assert_eq!(view.pointer("/running/version"), Some(&"1.0.0".into()), "{view:#}");
+    assert_eq!(view.get("state"), Some(&"rolled-back".into()), "the truth is shown: {view:#}");
+    drop(refused);
+
+    small.goes_on(Which::State);
+    let events = small.events_after(since);
+    let place = |phase: &str| events.iter().position(|event| event.phase == phase);
+    let in_order = ["intent migrate", "migrated", "journal-lost", "rb-restored", "rb-started"];
+    let places: Vec<_> = in_order.iter().map(|phase| place(phase).expect(phase)).collect();
+    assert!(places.is_sorted(), "what happened was recorded afterwards: {events:#?}");
+    let found = events.iter().rposition(|event| event.phase == "found");
+    assert!(place("closed") < found, "the next one came after the record: {events:#?}");
+    let (title, reason) = ("ledger: 1.1.0 was rolled back", "the journal cannot be written");
+    assert!(small.is_told_why("alert", title, reason), "{:#?}", small.told());
+}
+
+/// Fills both file systems, one after the other, at an event of an update; what people are told then
+/// (severity, title, reason).
+#[track_caller]
+fn check_at(plays: &str, event: &str, told: [Told; 2]) {
+    for (which, (severity, title, reason)) in [Which::State, Which::Data].into_iter().zip(told) {
+        let mut small = Small::new("");
+        small.host.start_agent().unwrap();
+        let version = small.fill_at(plays, event, which);
+        let title = title.replace("VERSION", &version);
+        small.until(&format!("people are told: {severity} {title}: {reason}"), || {
+            small.is_told_why(severity, &title, reason)
+        });
+        if severity == "page" {
+            small.make_room(which);
+        }
+        small.until("1.0.0 serves its data", || {
+            small.ledger.version().is_some_and(|serves| serves != version)
+                && small.ledger.rows() == Some((1..=40).collect())
+        });
+        small.goes_on(which);
+    }
+}
+
+/// Nothing is touched; what is missing is shown, because without room nobody's notice can be kept.
+#[test]
+fn full_while_it_is_fetched() {
+    for (which, reason) in [(Which::State, "database or disk is full"), (Which::Data, "needed")] {
+        let mut small = Small::new("");
+        small.host.start_agent().unwrap();
+        small.fill_at("1.1.1", "intent fetch", which);
+        small.until("the reason is shown", || {
+            let view = small.host.view(NAME).unwrap_or_default();
+            let shown = [view.get("gates"), view.get("trouble")].map(|part| format!("{part:?}"));
+            shown.iter().any(|text| text.contains(reason))
+        });
+        assert!(small.ledger.rows().is_some(), "the app was not touched");
+        small.goes_on(which);
+    }
+}
+
+#[test]
+fn full_while_the_data_is_copied() {
+    let aborted = ("warning", "ledger: the update to VERSION was aborted", "No space left");
+    check_at("1.1.1", "intent snapshot", [aborted; 2]);
+}
+
+/// A place that was labeled before the file system was full needs no more room.
+#[test]
+fn full_while_the_releases_are_switched() {
+    for which in [Which::State, Which::Data] {
+        let mut small = Small::new("");
+        small.host.start_agent().unwrap();
+        let version = small.fill_at("1.1.1", "intent switch", which);
+        let aborted = format!("ledger: the update to {version} was aborted");
+        let proven = format!("ledger: {version} is proven");
+        small.until("people are told", || {
+            small.is_told_why("warning", &aborted, "No space left")
+                || small.is_told("info", &proven)
+        });
+        let is_new = small.is_told("info", &proven);
+        assert!(is_new || which == Which::State, "{:#?}", small.told());
+        assert!(small.ledger.version().is_some_and(|serves| (serves == version) == is_new));
+        small.goes_on(which);
+    }
+}
+
+#[test]
+fn full_while_the_restore_is_built() {
+    let back = ("alert", "ledger: VERSION was rolled back", "status 503");
+    let stuck = ("page", "ledger: stuck, a person is needed", "No space left");
+    check_at("1.2.0", "intent rb-build", [back, stuck]);
+}
+
+#[test]
+fn full_while_the_restore_takes_the_place_of_the_data() {
+    let back = ("alert", "ledger: VERSION was rolled back", "status 503");
+    check_at("1.2.0", "intent rb-exchange", [back; 2]);
 }
 
 /// No room for the migration, and none for the restore: the app is down, a person is paged, and the
@@ -293,9 +240,7 @@ fn a_full_disk_defers_the_update_and_the_app_is_not_touched() {
     for which in [Which::State, Which::Data] {
         let mut small = Small::new("");
         small.host.start_agent().unwrap();
-        small.arm(which);
-        let fill = Command::new("sh").arg(small.path("fill")).status().unwrap();
-        assert!(fill.success() && small.path("filled").exists());
+        small.fill(which);
         small.offer("1.1.0");
         small.until("the lack of room is shown", || {
             let view = small.host.view(NAME).unwrap_or_default();
@@ -333,14 +278,14 @@ fn an_agent_on_a_read_only_state_says_so_and_the_app_runs_on_until_it_is_writabl
 fn a_sync_that_fails_in_an_update_leaves_old_with_old_or_new_with_new() {
     let mut small = Small::new("");
     for (version, failing) in (1..).zip([1, 2, 3, 5, 7]) {
-        small.offer_as(&format!("1.1.{version}"));
+        small.offer_as(&format!("1.1.{version}"), "1.1.1");
         let said = small.update_with_failing_sync(failing);
         let plain = small.host.run(&["once"]).unwrap();
         small.until(&format!("it serves after sync {failing}: {said}{plain:?}"), || {
             small.ledger.version().is_some() && small.ledger.rows() == Some((1..=40).collect())
         });
     }
-    small.offer_as("1.1.99");
+    small.offer_as("1.1.99", "1.1.1");
     small.host.start_agent().unwrap();
     small.until("on a healthy disk it goes on", || {
         small.host.view(NAME).unwrap_or_default().pointer("/last_good/version")

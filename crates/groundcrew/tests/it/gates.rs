@@ -21,6 +21,9 @@ fn a_major_version_is_held_with_the_command_that_lets_it_through() {
     assert!(ran.out.contains("→ groundcrew approve ledger 2.0.0"), "{ran:?}");
     bench.run(&["approve", "ledger", "3.0.0"]).ends(2);
     bench.run(&["approve", "ledger", "2.0.0"]).ends(0);
+    let status = bench.run(&["status", "ledger"]).ends(0);
+    assert!(status.out.contains("2.0.0, approved, waits since"), "{status:?}");
+    assert!(!status.out.contains("→ groundcrew approve"), "{status:?}");
     bench.run(&["update", "ledger"]).ends(0);
     assert_eq!(bench.version().as_deref(), Some("2.0.0"));
 }

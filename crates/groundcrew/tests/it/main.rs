@@ -11,6 +11,7 @@
 
 mod agent;
 mod bad;
+mod bad_bundles;
 mod bench;
 mod bundle;
 mod by_hand;

@@ -36,6 +36,8 @@ fn upd_25_a_release_is_left_its_data_stays_and_its_channel_does_not_bring_it_bac
     let history = bench.run(&["history", "ledger", "-n", "1", "--json"]).ends(0).json();
     let last = &history["updates"][0];
     assert_eq!((last["via"].as_str(), last["to"].as_str()), (Some("rollback"), Some("1.0.0")));
+    let said = bench.run(&["history", "ledger", "-n", "1"]).ends(0).out;
+    assert!(said.contains("1.1.0 → 1.0.0  rollback, proven"), "{said}");
     assert!(last["by"].is_string() && last["work"] == "down", "{last}");
     let documents: Vec<_> = fs::read_dir(bench.path("state/postmortems")).unwrap().collect();
     assert_eq!(documents.len(), 1, "a rollback by hand has a post-mortem too");
@@ -82,9 +84,15 @@ fn upd_25_busy_and_what_cannot_be_undone_refuse_and_change_nothing() {
     assert!(ran.err.contains("not now"), "{ran:?}");
     assert_eq!(bench.version().as_deref(), Some("2.0.0"));
     bench.write("in-flight", "");
+    let ran = bench.run(&["rollback", "ledger", "--restore-data=x"]).ends(2);
+    assert!(ran.err.contains("ledger has no snapshot \"x\"; `groundcrew snapshot list"), "{ran:?}");
     let ran = bench.run(&["rollback", "ledger", "0.9.0"]).ends(2);
     assert!(ran.err.contains("kept are 1.1.0"), "{ran:?}");
-    bench.run(&["rollback", "ledger", "--restore-data"]).ends(0);
+    let copies = bench.run(&["snapshot", "list", "ledger", "--json"]).ends(0).json();
+    let of_then = copies["snapshots"].as_array().unwrap().iter().rev();
+    let of_then = of_then.clone().find(|copy| copy["version"] == "1.1.0").unwrap();
+    let id = of_then["id"].as_str().unwrap();
+    bench.run(&["rollback", "ledger", "--restore-data", id]).ends(0);
     assert_eq!(bench.version().as_deref(), Some("1.1.0"));
     assert_eq!(bench.rows(), Some(vec![1, 2]));
 }
@@ -98,6 +106,8 @@ fn upd_25_an_accepted_update_is_taken_back_while_it_is_watched() {
     bench.publish("1.1.0");
     bench.until("it is watched", || bench.view()["state"] == "watching");
     assert!(bench.post(2));
+    let ran = bench.run(&["migrate", "ledger", "--yes"]).ends(4);
+    assert!(ran.err.contains("`groundcrew once --wait proven`"), "{ran:?}");
     let ran = bench.run(&["rollback", "ledger"]).ends(0);
     assert!(ran.err.contains("what 1.1.0 wrote is set aside"), "{ran:?}");
     assert_eq!(bench.version().as_deref(), Some("1.0.0"));

@@ -112,14 +112,20 @@ fn a_frozen_agent_is_killed_and_started_again(machine: &Machine) {
     assert_ne!(agent(machine), before);
 }
 
-/// systemd may refuse a scope; then the unit's own settings keep the app alive.
+/// systemd may refuse a scope, or not answer; then the unit's own settings keep the app alive.
 fn without_a_scope_it_outlives_a_restart_too(machine: &Machine) -> i32 {
-    let before = app(machine);
-    machine.run(&["mount", "--bind", "/usr/bin/false", "/usr/bin/systemd-run"]).ends(0);
-    machine.run(&["groundcrew", "restart", "ledger"]).ends(0);
-    machine.run(&["umount", "/usr/bin/systemd-run"]).ends(0);
+    let hangs = "printf '#!/bin/sh\nexec sleep 600\n' > /run/hangs; chmod 755 /run/hangs";
+    machine.run(&["sh", "-c", hangs]).ends(0);
+    for instead in ["/run/hangs", "/usr/bin/false"] {
+        let before = app(machine);
+        machine.run(&["mount", "--bind", instead, "/usr/bin/systemd-run"]).ends(0);
+        machine.run(&["timeout", "25", "groundcrew", "restart", "ledger"]).ends(0);
+        machine.run(&["umount", "/usr/bin/systemd-run"]).ends(0);
+        assert_ne!(app(machine), before, "{instead}");
+        let left = machine.run(&["pgrep", "-f", "sleep 600"]);
+        assert_eq!(left.out, "", "{instead}: nothing of it is left");
+    }
     let pid = app(machine);
-    assert_ne!(pid, before);
     machine.run(&["systemctl", "restart", "groundcrew"]).ends(0);
     machine.run(&["systemctl", "stop", "groundcrew"]).ends(0);
     machine.run(&["systemctl", "start", "groundcrew"]).ends(0);
@@ -146,4 +152,60 @@ fn uninstall_leaves_everything_that_is_not_ours(machine: &Machine, app_pid: i32)
     }
     let again = machine.run(&[PROGRAM, "uninstall"]).ends(0).out;
     assert!(!again.contains("removed"), "{again}");
+}
+
+/// An update that the agent's stop falls into: what it had begun is brought up before it ends, or is
+/// finished by the next agent.
+#[test]
+fn an_agent_that_is_stopped_in_the_middle_of_an_update_leaves_the_app_up_and_the_next_one_finishes()
+{
+    let mut machine = installed();
+    assert!(machine.bench.post(1));
+    let script = "[ \"$1\" != 1.1.0 ] || { : > \"$2/../migrating\"; sleep 2; }\n";
+    machine.bench.write("srv/on-migrate", script);
+    machine.bench.publish("1.1.0");
+    machine
+        .until("the migration is at work", |machine| machine.bench.path("srv/migrating").exists());
+    machine.run(&["systemctl", "stop", "groundcrew"]).ends(0);
+    assert_eq!(machine.unit("ActiveState"), "inactive");
+    assert_eq!(machine.unit("Result"), "success", "{}", machine.story());
+    app(&machine);
+    machine.until("the app serves with no agent", |machine| machine.bench.version().is_some());
+    assert_eq!(machine.bench.rows(), Some(vec![1]));
+    let proven = "last-good: 1.1.0";
+    let status = machine.run(&["groundcrew", "status", "ledger"]).ends(0).out;
+    assert!(!status.contains(proven), "it was stopped in the middle: {status}");
+
+    // Killed in the middle of its next try at the latest: the app outlives that too.
+    machine.run(&["systemctl", "start", "groundcrew"]).ends(0);
+    let pid = app(&machine);
+    machine.run(&["systemctl", "kill", "--kill-whom=main", "-s", "KILL", "groundcrew"]).ends(0);
+    assert_eq!(app(&machine), pid, "it outlives a kill");
+    machine.until("the next agent finishes", |machine| {
+        machine.run(&["groundcrew", "status", "ledger"]).out.contains(proven)
+    });
+    assert_eq!(machine.bench.version().as_deref(), Some("1.1.0"));
+    assert_eq!(machine.bench.rows(), Some(vec![1]));
+    machine.power_off();
+}
+
+#[test]
+fn somebody_who_is_not_root_is_told_why_status_is_not_for_them() {
+    let mut machine = installed();
+    let ask = |machine: &Machine| {
+        let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"];
+        machine.run(&[&nobody[..], &["groundcrew", "status"]].concat())
+    };
+    let way_out = "→ run it as root, or as the user whose state directory it is";
+    // A volume that they may not look at, then one that they may, and the state that they may not.
+    let said = ask(&machine).ends(2).err;
+    assert!(said.contains("/srv/bench/srv/data: Permission denied"), "{said}");
+    assert!(said.contains(way_out), "{said}");
+    machine.run(&["chmod", "755", "/srv/bench", "/srv/bench/srv", "/srv/bench/srv/data"]).ends(0);
+    let said = ask(&machine).ends(1).err;
+    assert!(said.contains("/var/lib/groundcrew/journal.db: Permission denied"), "{said}");
+    assert!(said.contains(way_out), "{said}");
+    let modes = ["stat", "-c", "%a %U", "/var/lib/groundcrew", "/run/groundcrew"];
+    assert_eq!(machine.run(&modes).ends(0).out, "711 root\n700 root\n");
+    machine.power_off();
 }

@@ -55,6 +55,9 @@ fn what_is_not_there_is_told_with_what_is_and_how_to_get_it() {
         (&["snapshot", "verify", "ledger", "x"], 2, "`groundcrew snapshot list ledger`"),
         (&["postmortem", "show", "x"], 2, "there are none at all"),
         (&["logs", "ledger"], 0, "has said nothing yet"),
+        (&["logs", "ledger", "-n", "0"], 0, ""),
+        (&["update", "ledger", "--version", "9"], 2, "nobody offers \"9\" of ledger"),
+        (&["update", "ledger", "--version", "1.0.0"], 4, "1.1.0 is offered, not 1.0.0"),
         (&["healthcheck"], 1, "systemctl start groundcrew"),
         (&["status", "--expect", "1.1.0"], 1, "ledger does not run 1.1.0, but nothing"),
     ] {
@@ -70,6 +73,18 @@ fn what_is_not_there_is_told_with_what_is_and_how_to_get_it() {
         let ran = bench.run(command).ends(2);
         assert!(ran.err.contains(&path) && ran.err.contains("`groundcrew init`"), "{ran:?}");
     }
+}
+
+#[test]
+fn a_state_directory_that_is_not_there_is_no_empty_host() {
+    let bench = Bench::new();
+    bench.publish("1.0.0");
+    let whole = std::env::current_dir().unwrap().join("not-there").display().to_string();
+    for command in [&["status"][..], &["history"], &["logs", "ledger"], &["postmortem", "list"]] {
+        let ran = bench.run(&[command, &["--state", "not-there"]].concat()).ends(2);
+        assert!(ran.err.contains(&format!("there is no state directory {whole}")), "{ran:?}");
+    }
+    assert!(!std::path::Path::new(&whole).exists());
 }
 
 /// Whoever only asks needs no lock, no agent, and no disk that can be written.

@@ -134,6 +134,10 @@ watch   = {{ window = "4200ms", interval = "100ms", failures = 2 }}
         self.until("the agent answers", || self.line().is_some());
     }
 
+    pub(crate) fn agent_pid(&self) -> Pid {
+        Pid::from_child(self.agent.as_ref().unwrap())
+    }
+
     /// Kills the agent and waits for its end.
     pub(crate) fn kill_agent(&mut self, signal: Signal) {
         let mut agent = self.agent.take().unwrap();

@@ -1,86 +1,111 @@
 //! SIGKILL of the agent in every phase of an update and of a way back.
 //!
-//! The phase is seen over the control socket and the kill follows within a fraction of a
-//! millisecond; a phase that was over before it was seen is tried again with another release.
+//! The agent is held still when the journal shows the phase, and killed before it does anything
+//! else. `status` is asked afterwards, and has to name the phase. One that was over between two
+//! looks at the journal is tried again with another release.
 
-use std::time::{Duration, Instant};
-
+use groundcrew_rig::hold::hold;
+use groundcrew_rig::journal::Journal;
 use rustix::process::Signal;
 
 use crate::host::{Dump, Host};
 use crate::made::{self, expects, pay};
 
-/// How often a phase that was too short to be seen is tried again.
-const TRIES: u32 = 6;
+/// How many releases are offered for the phases of one test.
+const TRIES: usize = 6;
 
-/// How long a phase is waited for.
-const DEADLINE: Duration = Duration::from_secs(60);
+/// The last event of the journal while the app is in a phase.
+const PHASES: [(&str, &[&str]); 22] = [
+    ("detected", &["found"]),
+    ("fetching", &["intent fetch"]),
+    ("staged", &["fetched"]),
+    ("armed", &["armed", "intent prepare"]),
+    ("precopying", &["prepared", "precopied"]),
+    ("draining", &["cleared", "intent stop"]),
+    ("stopped", &["stopped"]),
+    ("snapshotting", &["intent snapshot"]),
+    ("snapshotted", &["snapshotted"]),
+    ("applying", &["intent switch"]),
+    ("starting", &["migrated", "intent start"]),
+    ("probing", &["started"]),
+    ("accepted", &["proved", "intent open"]),
+    ("watching", &["opened", "watched"]),
+    ("proven", &["intent close"]),
+    ("rollback-decided", &["disproved"]),
+    ("rb-stopping", &["evidence-kept", "intent rb-stop"]),
+    ("rb-data", &["rb-stopped", "intent rb-build", "rb-built", "intent rb-exchange"]),
+    ("rb-switch", &["rb-restored", "intent rb-switch"]),
+    ("rb-starting", &["rb-switched", "intent rb-start"]),
+    ("rb-probing", &["rb-started"]),
+    ("rolled-back", &["rb-proved", "intent close"]),
+];
 
-/// Kills the agent as soon as the app is in the phase; false: `over` came first.
-fn kill_in(host: &mut Host, phase: &str, over: &str) -> bool {
-    let mut line = host.line().unwrap();
-    let deadline = Instant::now() + DEADLINE;
-    let mut last = String::new();
-    loop {
-        let view = line.view().unwrap();
-        let state = view["state"].as_str().unwrap();
-        if state == phase {
-            host.kill_agent(Signal::KILL);
-            return true;
-        }
-        if state == over && !last.is_empty() && last != over {
-            return false;
-        }
-        if state != "idle" && state != "detected" {
-            last = state.to_owned();
-        }
-        assert!(Instant::now() < deadline, "{phase} was not seen, the latest is {state}: {view:#}");
+fn last_event(host: &Host) -> i64 {
+    Journal::open(&host.path("state")).unwrap().unwrap().last().unwrap()
+}
+
+/// Kills the agent while the app is in the phase; false: the update that follows an event was over
+/// before the agent was seen in it.
+fn kill_in(host: &mut Host, phase: &str, since: i64) -> bool {
+    let (_, events) = PHASES.iter().find(|(name, _)| *name == phase).unwrap();
+    let held = hold(host.agent_pid(), &host.path("state"), since, events).unwrap();
+    if held {
+        host.kill_agent(Signal::KILL);
+        assert_eq!(host.view()["state"], phase);
     }
+    held
 }
 
 /// Lets an agent die in each phase of a good update; the next one finishes it, and each step has
-/// run exactly once.
-fn die_forward(phases: &[&str]) {
+/// run exactly once. Phases of one group die in one update, one after the other.
+fn die_forward(groups: &[&[&str]]) {
     let mut host = Host::new(1);
     host.install("1.0.0");
     host.start_agent();
     let mut steps = Vec::new();
-    let mut version = 0;
-    for phase in phases {
-        let mut seen = false;
+    for group in groups {
+        let mut left = *group;
         for _ in 0..TRIES {
-            version += 1;
+            let version = steps.len() + 1;
             let name = format!("1{version:02}-pay");
             steps.push(pay(&name));
             let release = format!("1.0.{version}");
+            let since = last_event(&host);
             made::publish(&host, &release, &steps, &expects(&name));
-            seen =
-                kill_in(&mut host, phase, if *phase == "watching" { "idle" } else { "watching" });
-            if seen {
+            while let [phase, rest @ ..] = left
+                && kill_in(&mut host, phase, since)
+            {
                 host.start_agent();
+                left = rest;
             }
-            host.until(&format!("{release} is proven after a kill in {phase}"), || {
-                host.view()["last_good"]["version"] == release.as_str()
+            host.until(&format!("{release} is proven, {left:?} of {group:?} are left"), || {
+                let view = host.view();
+                view["last_good"]["version"] == release.as_str() && view["state"] == "idle"
             });
             let paid = host.ask("select min(tbalance), max(tbalance) from pgbench_tellers");
-            assert_eq!(paid, Some(format!("{version}|{version}")), "after a kill in {phase}");
-            if seen {
+            assert_eq!(paid, Some(format!("{version}|{version}")), "after kills in {group:?}");
+            if left.is_empty() {
                 break;
             }
         }
-        assert!(seen, "{phase} was never seen");
+        assert!(left.is_empty(), "{left:?} were never seen");
     }
     host.leave();
 }
 
 #[test]
+fn an_agent_that_is_killed_before_the_stop_is_followed_by_one_that_finishes() {
+    die_forward(&[&["detected", "fetching", "staged", "armed", "precopying"]]);
+}
+
+#[test]
 fn an_agent_that_is_killed_on_the_way_down_is_followed_by_one_that_finishes() {
-    die_forward(&["draining", "snapshotting", "applying"]);
+    die_forward(&[&["draining"], &["stopped", "snapshotting"], &["snapshotted", "applying"]]);
 }
 
 #[test]
 fn an_agent_that_is_killed_on_the_way_up_is_followed_by_one_that_finishes() {
-    die_forward(&["starting", "probing", "watching"]);
+    die_forward(&[&["starting"], &["probing"], &["accepted", "watching", "proven"]]);
 }
 
 /// The first step is in the database, the second is at work.
@@ -99,8 +124,8 @@ fn a_migration_that_is_killed_half_way_leads_back_and_is_not_run_again() {
     made::publish(&host, "1.0.1", &steps, &expects("003-second"));
     host.start_agent();
     host.until("the second step is at work", || here.exists());
-    assert_eq!(host.view()["state"], "migrating");
     host.kill_agent(Signal::KILL);
+    assert_eq!(host.view()["state"], "migrating");
     std::fs::remove_file(&here).unwrap();
     host.start_agent();
     host.until("it went back", || host.view()["state"] == "deferred");
@@ -126,8 +151,15 @@ fn assert_same(host: &Host, whole: &Dump, phase: &str) {
 
 #[test]
 fn an_agent_that_is_killed_on_the_way_back_is_followed_by_one_that_brings_the_data_back() {
-    let phases =
-        ["rollback-decided", "rb-stopping", "rb-data", "rb-switch", "rb-starting", "rb-probing"];
+    let phases = [
+        "rollback-decided",
+        "rb-stopping",
+        "rb-data",
+        "rb-switch",
+        "rb-starting",
+        "rb-probing",
+        "rolled-back",
+    ];
     let mut host = Host::new(1);
     host.install("1.0.0");
     host.work(50);
@@ -139,8 +171,9 @@ fn an_agent_that_is_killed_on_the_way_back_is_followed_by_one_that_brings_the_da
         for _ in 0..TRIES {
             version += 1;
             let release = format!("1.0.{version}");
+            let since = last_event(&host);
             made::publish_damaging(&host, &release);
-            seen = kill_in(&mut host, phase, "held");
+            seen = kill_in(&mut host, phase, since);
             if seen {
                 host.start_agent();
             }

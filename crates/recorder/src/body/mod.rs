@@ -8,6 +8,7 @@
 //! documentation, JSON and the columns of CSV are made. A program with types of its own (0x8000
 //! and above) says what they are with a [`TypeSchema`](types::TypeSchema).
 
+mod labels;
 mod part;
 mod schema;
 pub mod types;

@@ -229,29 +229,30 @@ impl<S: Source> Flight<S> {
             return Ok(ControlFlow::Continue(()));
         }
         let header = reader.header;
-        let mut flow = each(Event::Segment(segment, &header));
-        while flow.is_continue() {
-            flow = match reader.next_found()? {
-                Found::Record { record, .. } if record.head.kind == index::KIND => continue,
-                Found::Record { at, record } => {
-                    if record.head.seq < *next_seq {
-                        met.twice += 1;
-                        continue;
-                    }
-                    *next_seq = record.head.seq.saturating_add(1);
-                    each(Event::Record(at, &record))
-                }
-                Found::Damage(hole) => {
-                    met.holes_in_all += 1;
-                    if met.holes.len() < HOLES_MAX {
-                        met.holes.push((header.number, hole));
-                    }
-                    each(Event::Hole(hole))
-                }
-                Found::Trailer(_) => each(Event::Sealed),
-                Found::More | Found::End => return Ok(ControlFlow::Continue(())),
-            };
+        if each(Event::Segment(segment, &header)).is_break() {
+            return Ok(ControlFlow::Break(()));
         }
-        Ok(flow)
+        reader.each(|found| match found {
+            Found::Record { record, .. } if record.head.kind == index::KIND => {
+                ControlFlow::Continue(())
+            }
+            Found::Record { record, .. } if record.head.seq < *next_seq => {
+                met.twice += 1;
+                ControlFlow::Continue(())
+            }
+            Found::Record { at, record } => {
+                *next_seq = record.head.seq.saturating_add(1);
+                each(Event::Record(at, &record))
+            }
+            Found::Damage(hole) => {
+                met.holes_in_all += 1;
+                if met.holes.len() < HOLES_MAX {
+                    met.holes.push((header.number, hole));
+                }
+                each(Event::Hole(hole))
+            }
+            Found::Trailer(_) => each(Event::Sealed),
+            Found::More | Found::End => ControlFlow::Continue(()),
+        })
     }
 }

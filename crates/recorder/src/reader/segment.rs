@@ -1,13 +1,18 @@
 //! One segment of a flight, read in pieces.
 
 use std::io;
+use std::ops::ControlFlow;
 
 use crate::format::frame::BODY_MAX;
 use crate::format::index::{self, Index};
 use crate::format::segment::{HEADER_LEN, Header, NotASegment, TRAILER_LEN, Trailer};
 use crate::storage::{Entry, Source};
 
-use super::scan::{Found, Hole, Scanner};
+use super::scan::{Found, Hole, Pause, Scanner};
+
+/// Bytes that are read at once: few enough to be still in the processor's cache when they are looked
+/// at.
+const PIECE: usize = 256 << 10;
 
 /// Why a segment cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -92,18 +97,43 @@ impl<'s, S: Source> SegmentReader<'s, S> {
         Ok(self.scanner.find())
     }
 
+    /// Gives all that comes next, which is quicker than one by one.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read on.
+    pub fn each(
+        &mut self,
+        mut give: impl FnMut(Found<'_>) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, Unreadable> {
+        loop {
+            match self.scanner.each(&mut give) {
+                Pause::More => self.read_on()?,
+                Pause::End => return Ok(ControlFlow::Continue(())),
+                Pause::Stopped => return Ok(ControlFlow::Break(())),
+            }
+        }
+    }
+
     /// Reads until the scanner has something to say.
     fn fill(&mut self) -> Result<(), Unreadable> {
         while self.scanner.wants_more() {
-            let space = self.scanner.space();
-            let arrived = read_some(self.source, &self.name, self.read_to, space)
-                .map_err(|source| Unreadable::Io { name: self.name.clone(), source })?;
-            if arrived == 0 {
-                self.scanner.end();
-            }
-            self.scanner.filled(arrived);
-            self.read_to += u64::try_from(arrived).unwrap_or(u64::MAX);
+            self.read_on()?;
         }
+        Ok(())
+    }
+
+    fn read_on(&mut self) -> Result<(), Unreadable> {
+        let space = self.scanner.space();
+        let piece = space.len().min(PIECE);
+        let space = space.get_mut(..piece).unwrap_or_default();
+        let arrived = read_some(self.source, &self.name, self.read_to, space)
+            .map_err(|source| Unreadable::Io { name: self.name.clone(), source })?;
+        if arrived == 0 {
+            self.scanner.end();
+        }
+        self.scanner.filled(arrived);
+        self.read_to += u64::try_from(arrived).unwrap_or(u64::MAX);
         Ok(())
     }
 

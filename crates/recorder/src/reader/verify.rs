@@ -7,12 +7,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
+use crate::body::Body as _;
 use crate::body::types::{
     ComponentLifecycleEvent, FlightFooter, Overrun, Sync, TypeSchema, schema,
 };
-use crate::body::{Body as _, USER_TYPES};
 use crate::format::frame::Record;
 use crate::storage::Source;
+use crate::writer::RECORDER;
 
 use super::flight::{Event, Flight, SegmentHead};
 use super::scan::Hole;
@@ -121,6 +122,7 @@ pub fn verify_and<S: Source>(
     });
     auditor.close_segment();
     auditor.close_sources();
+    auditor.close_kinds();
     let mut report = auditor.report;
     report.bytes = flight.bytes();
     report.set_aside_bytes = flight.torn_bytes();
@@ -148,14 +150,25 @@ struct Auditor {
     next_seq: Option<u64>,
     /// Something between this record and the one before explains a gap.
     excused: bool,
-    sources: BTreeMap<u16, SourceAudit>,
+    /// By number: a tree would cost more than everything else.
+    sources: Vec<SourceAudit>,
+    kinds: Vec<KindAudit>,
     described: BTreeSet<u16>,
     /// The last segment that was dropped to make room.
     dropped_last: Option<u32>,
 }
 
+/// What is known of a type.
+#[derive(Debug, Default, Clone)]
+struct KindAudit {
+    records: u64,
+    /// Records that came before anything described the type.
+    unknown: u64,
+    known: bool,
+}
+
 /// What is known of a source: numbers that did not come, and those that were announced as lost.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct SourceAudit {
     next: Option<u64>,
     absent: u64,
@@ -169,7 +182,7 @@ impl Auditor {
         self.excused |= !follows;
         if !follows {
             // What a source said in segments that are not there is not known.
-            self.sources.values_mut().for_each(|source| source.next = None);
+            self.sources.iter_mut().for_each(|source| source.next = None);
         }
         self.number = Some(header.number);
         self.report.segments += 1;
@@ -190,42 +203,42 @@ impl Auditor {
 
     fn hole(&mut self, hole: Hole) {
         self.excused = true;
-        self.sources.values_mut().for_each(|source| source.next = None);
+        self.sources.iter_mut().for_each(|source| source.next = None);
         if self.holes.len() < LIST_MAX {
             self.holes.push(hole);
         }
     }
 
     fn record(&mut self, record: &Record<'_>) {
-        let (head, report) = (record.head, &mut self.report);
-        report.records += 1;
-        *report.types.entry(head.kind).or_default() += 1;
-        let (first, last) = report.span_ns.unwrap_or((head.time_ns, head.time_ns));
-        report.span_ns = Some((first.min(head.time_ns), last.max(head.time_ns)));
-        let known = schema(head.kind).is_some() || self.described.contains(&head.kind);
-        if !known {
-            *report.unknown.entry(head.kind).or_default() += 1;
+        let head = record.head;
+        self.report.records += 1;
+        let kind = at(&mut self.kinds, head.kind);
+        if kind.records == 0 {
+            kind.known = self.described.contains(&head.kind) || schema(head.kind).is_some();
         }
+        kind.records += 1;
+        kind.unknown += u64::from(!kind.known);
+        let (first, last) = self.report.span_ns.unwrap_or((head.time_ns, head.time_ns));
+        self.report.span_ns = Some((first.min(head.time_ns), last.max(head.time_ns)));
         let expected = self.next_seq.unwrap_or(head.seq);
-        if head.seq > expected && !self.excused && report.gaps.len() < LIST_MAX {
-            report.gaps.push((expected, head.seq - 1));
+        if head.seq > expected && !self.excused && self.report.gaps.len() < LIST_MAX {
+            self.report.gaps.push((expected, head.seq - 1));
         }
         (self.next_seq, self.excused) = (Some(head.seq.saturating_add(1)), false);
-        let source = self.sources.entry(head.source).or_default();
+        let source = at(&mut self.sources, head.source);
         if let Some(next) = source.next {
             source.absent = source.absent.saturating_add(head.source_seq.saturating_sub(next));
         }
         source.next = Some(head.source_seq.saturating_add(1));
-        report.ended = head.kind == FlightFooter::SCHEMA.kind;
-        self.told(record);
+        self.report.ended = head.kind == FlightFooter::SCHEMA.kind;
+        if head.source == RECORDER {
+            self.told(record);
+        }
     }
 
     /// What the recorder itself says.
     fn told(&mut self, record: &Record<'_>) {
         let (kind, body) = (record.head.kind, record.body);
-        if kind >= USER_TYPES {
-            return;
-        }
         if kind == FlightFooter::SCHEMA.kind {
             self.report.footers.push(FlightFooter::decode(body));
         } else if kind == Sync::SCHEMA.kind {
@@ -233,10 +246,12 @@ impl Auditor {
         } else if kind == Overrun::SCHEMA.kind {
             let overrun = Overrun::decode(body);
             self.report.overruns = self.report.overruns.saturating_add(overrun.count);
-            let source = self.sources.entry(overrun.lost_source).or_default();
+            let source = at(&mut self.sources, overrun.lost_source);
             source.announced = source.announced.saturating_add(overrun.count);
         } else if kind == TypeSchema::SCHEMA.kind {
-            self.described.insert(TypeSchema::decode(body).described);
+            let described = TypeSchema::decode(body).described;
+            self.described.insert(described);
+            at(&mut self.kinds, described).known = true;
         } else if kind == ComponentLifecycleEvent::SCHEMA.kind {
             let event = ComponentLifecycleEvent::decode(body);
             if event.event == "fdr_segment_dropped" {
@@ -246,10 +261,30 @@ impl Auditor {
     }
 
     fn close_sources(&mut self) {
-        for (source, SourceAudit { absent, announced, .. }) in &self.sources {
+        for (source, SourceAudit { absent, announced, .. }) in (0..).zip(&self.sources) {
             if absent > announced {
-                self.report.silent.insert(*source, absent - announced);
+                self.report.silent.insert(source, absent - announced);
             }
         }
     }
+
+    fn close_kinds(&mut self) {
+        for (kind, KindAudit { records, unknown, .. }) in (0..).zip(&self.kinds) {
+            if *records > 0 {
+                self.report.types.insert(kind, *records);
+            }
+            if *unknown > 0 {
+                self.report.unknown.insert(kind, *unknown);
+            }
+        }
+    }
+}
+
+/// The row with this number; the table grows to it.
+fn at<T: Default + Clone>(table: &mut Vec<T>, number: u16) -> &mut T {
+    let at = usize::from(number);
+    if table.len() <= at {
+        table.resize(at + 1, T::default());
+    }
+    table.get_mut(at).expect("the table was made long enough")
 }

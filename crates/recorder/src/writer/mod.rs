@@ -10,11 +10,13 @@ mod book;
 mod evict;
 mod open;
 mod policy;
+mod resume;
 
 use std::collections::VecDeque;
 use std::io;
 
 pub use policy::Policy;
+pub use resume::CannotResume;
 
 use crate::body::Body;
 use crate::body::types::{

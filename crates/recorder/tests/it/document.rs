@@ -1,5 +1,7 @@
 //! The examples in `docs/internals/recorder-format.md`, decoded.
 
+#![expect(clippy::unwrap_used, reason = "test code, but no test function")]
+
 use std::ops::ControlFlow;
 
 use groundcrew_recorder::body::types::{LogLevel, LogLine, Sync};

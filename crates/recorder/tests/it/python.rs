@@ -1,5 +1,7 @@
 //! A reader that was written from the document, in Python, against what this crate writes.
 
+#![expect(clippy::unwrap_used, reason = "test code, but no test function")]
+
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write as _};
 use std::ops::ControlFlow;

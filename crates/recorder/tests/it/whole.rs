@@ -5,7 +5,7 @@ use groundcrew_recorder::names::Name;
 use groundcrew_recorder::reader::flight::{Flight, Wanted};
 use groundcrew_recorder::recover::{Recovered, recover};
 use groundcrew_recorder::storage::{Disk, Source as _};
-use groundcrew_recorder::writer::Policy;
+use groundcrew_recorder::writer::{Policy, Writer};
 
 use crate::model::{Chance, Model};
 use crate::world::{MINE, POLICY, World, read};
@@ -149,4 +149,48 @@ fn a_real_directory_is_written_and_read_the_same_way() {
     let report = groundcrew_recorder::reader::verify::verify(&flight, |_| {});
     assert!(report.clean() && !report.lost(), "{report:?}");
     assert_eq!(report.types[&MINE], 200);
+}
+
+#[test]
+fn rec_16_a_recording_that_goes_on_keeps_its_numbers_and_its_bound() {
+    let disk = Model::default();
+    let (mut given, mut chance) = (0, Chance::new(8));
+    for session in 0..6 {
+        let mut world = if session == 0 {
+            World::new(disk.clone(), POLICY)
+        } else {
+            World::resume(disk.clone(), POLICY, given)
+        };
+        world.live(&mut chance, 150);
+        given = world.given;
+        if session == 2 {
+            // This one is not ended, and recovered by the next.
+            world.sync();
+            let now = world.now;
+            drop(world);
+            assert!(recover(&mut disk.clone(), now).unwrap().footer);
+        } else {
+            assert!(world.writer.finish("test", world.now).1);
+        }
+    }
+    let read = read(&disk);
+    let report = read.report;
+    assert!(report.clean() && !report.damaged(), "{report:?}");
+    assert!(report.dropped > 0 && report.bytes <= POLICY.flight_bytes + POLICY.segment_bytes);
+    let first = *read.numbers.first().unwrap();
+    assert_eq!(read.numbers, (first..given).collect());
+}
+
+#[test]
+fn a_recording_that_was_not_ended_is_not_gone_on_with() {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), POLICY);
+    world.give();
+    world.sync();
+    let refused = Writer::resume(disk, [9; 16], POLICY).unwrap_err();
+    let text = "seg_00000.bin.tmp was not ended; recover the recording first";
+    assert_eq!(refused.to_string(), text);
+    let none = Writer::resume(Model::default(), [9; 16], POLICY).unwrap_err();
+    let text = groundcrew_recorder::chain(&none);
+    assert_eq!(text, "cannot go on with the recording: there is no segment of a flight in it");
 }

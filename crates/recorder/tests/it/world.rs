@@ -56,12 +56,23 @@ pub(crate) fn flight_id() -> FlightId {
 
 impl<S: Storage> World<S> {
     pub(crate) fn new(storage: S, policy: Policy) -> Self {
-        let mut writer = Writer::new(storage, flight_id(), [9; 16], policy);
-        let now = Moment { time_ns: 1_000, utc_ns: 1_800_000_000_000_000_000 };
+        let writer = Writer::new(storage, flight_id(), [9; 16], policy);
+        Self::with(writer, 0)
+    }
+
+    /// Goes on with a recording to which so many records were given.
+    pub(crate) fn resume(storage: S, policy: Policy, given: u64) -> Self {
+        let writer = Writer::resume(storage, [9; 16], policy).map_err(|why| why.to_string());
+        Self::with(writer.unwrap(), given)
+    }
+
+    fn with(mut writer: Writer<S>, given: u64) -> Self {
+        let now =
+            Moment { time_ns: 1_000 + given * 1_000_000_000, utc_ns: 1_800_000_000_000_000_000 };
         let source =
             SourceAttached { attached: SOURCE, name: "test".to_owned(), pid: 1, critical: false };
-        writer.attach(source, 0, now);
-        Self { writer, now, given: 0, promised: 0 }
+        writer.attach(source, given, now);
+        Self { writer, now, given, promised: 0 }
     }
 
     /// Gives one record.

@@ -5,6 +5,7 @@
 mod downtime;
 mod many;
 mod peers;
+mod recorder;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,6 +15,9 @@ use anyhow::Context as _;
 use serde_json::{Value, json};
 
 use crate::Result;
+
+/// What the machine can do at best, where a figure is compared with that.
+const LIMIT: &str = "bare loop";
 
 /// One figure.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -26,8 +30,17 @@ pub struct Figure {
     pub unit: &'static str,
     /// The same of others.
     pub beside: BTreeMap<String, f64>,
-    /// At most this.
-    pub target: Option<f64>,
+    /// What is aimed at.
+    pub target: Option<Target>,
+}
+
+/// What a figure is aimed at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target {
+    /// Ours is at most this.
+    AtMost(f64),
+    /// Ours is at least so many times the one that it is compared with.
+    Ratio(f64),
 }
 
 impl Figure {
@@ -36,7 +49,12 @@ impl Figure {
     }
 
     fn at_most(self, target: f64) -> Self {
-        Self { target: Some(target), ..self }
+        Self { target: Some(Target::AtMost(target)), ..self }
+    }
+
+    /// More is better, and it is compared with the first of the others.
+    fn ratio_at_least(self, target: f64) -> Self {
+        Self { target: Some(Target::Ratio(target)), ..self }
     }
 
     fn beside(mut self, peer: &str, value: f64) -> Self {
@@ -44,14 +62,25 @@ impl Figure {
         self
     }
 
-    /// Ours by the best of the others.
+    /// Ours by the best of the others; where more is better, by what it is compared with.
     fn ratio(&self) -> Option<f64> {
-        let best = self.beside.values().copied().min_by(f64::total_cmp)?;
+        let limit = self.beside.get(LIMIT).copied();
+        let best = limit.or_else(|| self.beside.values().copied().min_by(f64::total_cmp))?;
         (best > 0.0).then(|| self.ours / best)
     }
 
     fn is_ok(&self) -> Option<bool> {
-        self.target.map(|target| self.ours <= target)
+        Some(match self.target? {
+            Target::AtMost(target) => self.ours <= target,
+            Target::Ratio(target) => self.ratio()? >= target,
+        })
+    }
+
+    fn target_text(&self) -> Option<String> {
+        Some(match self.target? {
+            Target::AtMost(target) => format!("≤ {target} {}", self.unit),
+            Target::Ratio(target) => format!("≥ {target} × {LIMIT}"),
+        })
     }
 
     fn json(&self) -> Value {
@@ -62,7 +91,7 @@ impl Figure {
             "beside": self.beside.iter().map(|(name, at)| (name.clone(), rounded(*at).into()))
                 .collect::<serde_json::Map<String, Value>>(),
             "ratio": self.ratio().map(rounded),
-            "target": self.target,
+            "target": self.target_text(),
             "ok": self.is_ok(),
         })
     }
@@ -84,6 +113,14 @@ pub struct Options {
     pub only: Option<String>,
     /// Where the hosts lie.
     pub dir: PathBuf,
+}
+
+/// All figures of `bench recorder`.
+///
+/// # Errors
+/// The rig itself failed.
+pub fn recorder(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Vec<Figure>> {
+    recorder::figures(options, say)
 }
 
 /// All figures of `bench update`.
@@ -148,7 +185,7 @@ pub fn table(figures: &[Figure]) -> String {
             figure.unit,
             if beside.is_empty() { "–".into() } else { beside.join(", ") },
             or_dash(figure.ratio().map(|ratio| format!("{ratio:.2}"))),
-            or_dash(figure.target.map(|target| format!("≤ {target} {}", figure.unit))),
+            or_dash(figure.target_text()),
             or_dash(figure.is_ok().map(|ok| if ok { "yes" } else { "no" }.to_owned())),
         )
         .ok();

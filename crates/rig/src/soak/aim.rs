@@ -63,6 +63,9 @@ const LATEST: Duration = Duration::from_secs(5);
 const LINGER_MIN: Duration = Duration::from_micros(100);
 const LINGER_MAX: Duration = Duration::from_millis(40);
 
+/// The last phase of an update.
+const CLOSED: &str = "closed";
+
 /// A phase that does not come within this time never comes.
 const PHASE_WITHIN: Duration = Duration::from_secs(8);
 
@@ -95,32 +98,62 @@ impl Aim {
     }
 }
 
-/// Waits for the instant; gives the phase that the journal shows then. `None`: whoever was to be
-/// struck has ended before.
-pub(super) fn wait(host: &mut Host, aim: &Aim, since: i64) -> Result<Option<String>> {
+/// What came of waiting for an instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Came {
+    /// It is now, and the journal's last phase is this.
+    Now(String),
+    /// The phase never came: the update was over without it.
+    Missed,
+    /// Whoever was to be struck has ended before.
+    Ended,
+}
+
+/// Waits for the instant.
+pub(super) fn wait(host: &mut Host, aim: &Aim, since: i64) -> Result<Came> {
     let begun = Instant::now();
     let mut journal = None;
     loop {
         if host.agent_ended()?.is_some() {
-            return Ok(None);
+            return Ok(Came::Ended);
         }
-        let strike = match aim {
-            Aim::After(span) => begun.elapsed() >= *span,
-            Aim::Phase(phase, linger) => {
-                let seen = phases(host, &mut journal, since);
-                let is_seen = seen.iter().any(|one| one == phase);
-                if is_seen {
-                    std::thread::sleep(*linger);
-                }
-                is_seen || begun.elapsed() >= PHASE_WITHIN
+        match aim {
+            Aim::After(span) if begun.elapsed() < *span => {}
+            Aim::After(_) => {
+                return Ok(Came::Now(last(phases(host, &mut journal, since))));
             }
-        };
-        if strike {
-            let seen = phases(host, &mut journal, since);
-            return Ok(Some(seen.last().cloned().unwrap_or_else(|| "before anything".into())));
+            Aim::Phase(phase, linger) => match look(&phases(host, &mut journal, since), phase) {
+                Look::There => {
+                    std::thread::sleep(*linger);
+                    return Ok(Came::Now(last(phases(host, &mut journal, since))));
+                }
+                Look::Over => return Ok(Came::Missed),
+                Look::NotYet if begun.elapsed() >= PHASE_WITHIN => return Ok(Came::Missed),
+                Look::NotYet => {}
+            },
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// What the phases seen so far say about the one that is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    There,
+    NotYet,
+    Over,
+}
+
+/// What comes after an update was closed belongs to another one.
+fn look(seen: &[String], phase: &str) -> Look {
+    if seen.iter().any(|one| one == phase) {
+        return Look::There;
+    }
+    if seen.iter().any(|one| one == CLOSED) { Look::Over } else { Look::NotYet }
+}
+
+fn last(mut seen: Vec<String>) -> String {
+    seen.pop().unwrap_or_else(|| "before anything".into())
 }
 
 /// A journal that cannot be read just now shows nothing.
@@ -130,4 +163,25 @@ fn phases(host: &Host, journal: &mut Option<Journal>, since: i64) -> Vec<String>
     }
     let lines = journal.as_ref().and_then(|journal| journal.after(since).ok()).unwrap_or_default();
     lines.into_iter().map(|line| line.phase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_that_has_not_come_when_the_update_is_closed_never_comes() {
+        let cases: [(&[&str], &str, Look); 6] = [
+            (&[], "migrated", Look::NotYet),
+            (&["found", "intent migrate"], "migrated", Look::NotYet),
+            (&["found", "migrated", "opened"], "migrated", Look::There),
+            (&["found", "disproved", "intent close", CLOSED], "opened", Look::Over),
+            (&["opened", "intent close", CLOSED], "opened", Look::There),
+            (&["opened", "intent close", CLOSED], CLOSED, Look::There),
+        ];
+        for (seen, phase, expected) in cases {
+            let phases: Vec<String> = seen.iter().map(|&one| one.to_owned()).collect();
+            assert_eq!(look(&phases, phase), expected, "{seen:?}, {phase}");
+        }
+    }
 }

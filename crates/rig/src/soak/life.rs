@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use super::aim::{self, Aim};
+use super::aim::{self, Aim, Came};
 use super::{Blows, Options};
 use crate::client::Client;
 use crate::disks::{Disks, Kind, Log};
@@ -56,6 +56,8 @@ const RUNNERS: [Runner; 5] =
 pub(super) struct Round {
     /// Where each blow fell.
     pub(super) blows: Vec<String>,
+    /// Blows that fell later, because the phase they were aimed at never came.
+    pub(super) missed: u32,
     /// Whether the candidate runs in the end.
     pub(super) new: bool,
     /// What is wrong, with everything needed to understand it.
@@ -122,10 +124,16 @@ impl Life {
         }
         let mut blows = Vec::new();
         let aim = Aim::draw(random, candidate.good);
-        self.strike(&aim, since, random, &mut blows)?;
-        if !blows.is_empty() && random.chance(30) {
-            self.start(runner)?;
-            self.strike(&Aim::soon(random), since, random, &mut blows)?;
+        let came = self.strike(&aim, since, random)?;
+        let missed = u32::from(came == Came::Missed);
+        if let Came::Now(phase) = came {
+            blows.push(phase);
+            if random.chance(30) {
+                self.start(runner)?;
+                if let Came::Now(phase) = self.strike(&Aim::soon(random), since, random)? {
+                    blows.push(phase);
+                }
+            }
         }
         let recovery = if random.chance(60) { Runner::Agent } else { Runner::Once };
         if recovery == Runner::Agent {
@@ -138,7 +146,7 @@ impl Life {
             let shown = [told(), format!("{:.1} s to rest", begun.elapsed().as_secs_f64())];
             self.story(&problems, &shown.join("; "), since, &blows)
         });
-        Ok(Round { blows, new, violation })
+        Ok(Round { blows, missed, new, violation })
     }
 
     /// An agent that runs for the rounds that want one, none for the others.
@@ -167,19 +175,17 @@ impl Life {
         journal.context("there is no journal after an installation")?.last()
     }
 
-    fn strike(
-        &mut self,
-        aim: &Aim,
-        since: i64,
-        random: &mut Random,
-        blows: &mut Vec<String>,
-    ) -> Result<()> {
-        let Some(phase) = aim::wait(&mut self.host, aim, since)? else { return Ok(()) };
+    fn strike(&mut self, aim: &Aim, since: i64, random: &mut Random) -> Result<Came> {
+        let came = aim::wait(&mut self.host, aim, since)?;
+        // Where the phase never came the blow falls all the same, so that whoever recovers finds
+        // nobody at work; it counts as missed.
+        if came == Came::Ended {
+            return Ok(came);
+        }
         match (&mut self.disks, self.blows) {
             (Some(disks), Blows::PowerCuts) => {
                 let log = if random.chance(50) { Log::Lost } else { Log::Flushed };
                 disks.cut(log, random)?;
-                blows.push(phase);
                 // It was killed with everybody else.
                 let gone = reached(REST_WITHIN, || {
                     self.host.agent_ended().is_ok() && self.host.agent_pid().is_none()
@@ -188,12 +194,9 @@ impl Life {
                     bail!("the agent survives a power cut");
                 }
             }
-            _ => {
-                self.host.end_agent(Signal::KILL)?;
-                blows.push(phase);
-            }
+            _ => drop(self.host.end_agent(Signal::KILL)?),
         }
-        Ok(())
+        Ok(came)
     }
 
     /// Waits until nothing is under way and this candidate was dealt with; `None`: it never was.

@@ -28,6 +28,9 @@ use life::Life;
 /// A host is given up after so many rounds: a new one has another layout and an empty history.
 const ROUNDS_PER_LIFE: u32 = 14;
 
+/// Lives per blow that is asked for; most rounds have one. More means that blows do not fall at all.
+const LIVES_PER_BLOW_MAX: u32 = 2;
+
 /// What strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blows {
@@ -87,8 +90,10 @@ pub struct Outcome {
     pub new: u32,
     /// Hosts.
     pub lives: u32,
-    /// Blows in all.
+    /// Blows in all: each at an instant drawn by time, or in the phase it was aimed at.
     pub blows: u32,
+    /// Blows that were aimed at a phase that never came. They fell later and are not counted.
+    pub missed: u32,
     /// What went wrong, with everything to understand it.
     pub violation: Option<String>,
     /// How long it took, in seconds.
@@ -105,18 +110,31 @@ pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     while outcome.blows < options.count && outcome.violation.is_none() {
         outcome.lives += 1;
+        if outcome.lives > options.count.saturating_mul(LIVES_PER_BLOW_MAX) {
+            bail!(
+                "only {} of {} blows fell in {} rounds",
+                outcome.blows,
+                options.count,
+                outcome.rounds
+            );
+        }
         let dir = options.dir.join(format!("life-{}", outcome.lives));
         let mut life = Life::begin(options, &dir, &mut random)?;
         for _ in 0..ROUNDS_PER_LIFE {
             let round = life.round(&mut random)?;
             outcome.rounds += 1;
             outcome.new += u32::from(round.new);
+            outcome.missed += round.missed;
             for phase in &round.blows {
                 outcome.blows += 1;
                 *outcome.phases.entry(phase.clone()).or_default() += 1;
             }
             let ended = if round.new { "new" } else { "old" };
-            let at = if round.blows.is_empty() { "nothing".into() } else { round.blows.join(", ") };
+            let at = match round.missed {
+                0 if round.blows.is_empty() => "nothing".into(),
+                0 => round.blows.join(", "),
+                _ => "what came instead of its phase".into(),
+            };
             say(&format!("{}/{}: after {at}: {ended}", outcome.blows, options.count));
             if let Some(violation) = round.violation {
                 let seed = options.seed;
@@ -148,6 +166,7 @@ impl Outcome {
             "blows": options.blows.name(),
             "seed": options.seed,
             "count": self.blows,
+            "missed": self.missed,
             "rounds": self.rounds,
             "ended_new": self.new,
             "ended_old": self.rounds - self.new,
@@ -169,11 +188,13 @@ impl Outcome {
         let verdict = if self.violation.is_some() { "VIOLATED" } else { "0 violations" };
         writeln!(
             text,
-            "{} {} of {} in {} rounds on {} hosts, {} s, seed {}: {} ended new, {} old; {verdict}",
+            "{} {} of {} in {} rounds ({} aims missed) on {} hosts, {} s, seed {}: {} ended new, {} old; \
+             {verdict}",
             self.blows,
             options.blows.name(),
             options.app,
             self.rounds,
+            self.missed,
             self.lives,
             self.seconds,
             options.seed,

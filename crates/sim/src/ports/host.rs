@@ -36,7 +36,8 @@ pub struct SimHost(pub Shared);
 
 impl Host for SimHost {
     fn busy(&mut self) -> Busy {
-        let world = self.0.borrow();
+        let mut world = self.0.borrow_mut();
+        world.asked = world.updating && world.busy.is_none();
         if world.is_seeded(Seeded::BusyIsIgnored) {
             return Busy::Clear;
         }
@@ -48,8 +49,15 @@ impl Host for SimHost {
         if let Some(fault) = world.failure("announce") {
             return Err(fault);
         }
+        if updating && world.is_seeded(Seeded::StopIsNotAnnounced) {
+            return Ok(());
+        }
         if updating || !world.is_seeded(Seeded::MarkerStays) {
             world.updating = updating;
+        }
+        world.asked &= updating;
+        if updating {
+            world.trigger("announced");
         }
         Ok(())
     }

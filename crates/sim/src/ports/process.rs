@@ -49,6 +49,10 @@ impl Runtime for SimRuntime {
         if runs && world.busy.is_some() {
             world.violation("a running app was stopped while the host was busy".to_owned());
         }
+        if runs && !world.asked {
+            let what = "a running app was stopped; the flag was not read after the marker was set";
+            world.violation(what.to_owned());
+        }
         world.auto_start = false;
         world.point("stop, half way");
         if runs && !world.is_seeded(Seeded::StopReturnsEarly) {

@@ -1,6 +1,6 @@
 //! The journal of the simulated machine.
 
-use groundcrew_engine::machine::{Entry, Event};
+use groundcrew_engine::machine::{Entry, Event, State};
 use groundcrew_engine::noun::AppName;
 use groundcrew_engine::plan::Plan;
 use groundcrew_engine::ports::{Append, Journal, JournalError, PostMortem};
@@ -21,6 +21,10 @@ impl Journal for SimJournal {
         let mut world = self.0.borrow_mut();
         let name = append.entry.event.name();
         world.point(&format!("before {name} is recorded"));
+        let decides = matches!(append.after.state, State::RollbackDecided(_));
+        if decides && matches!(world.latest.state, State::Watching(_)) {
+            world.trigger("verdict");
+        }
         if world.journal_full.is_some() {
             return Err(full());
         }

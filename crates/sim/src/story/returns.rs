@@ -1,4 +1,5 @@
-//! Stories in which a person goes back, or a version goes back without its data.
+//! Stories in which a person goes back, a version goes back without its data, or the way back begins
+//! when nothing can be recorded.
 
 use groundcrew_engine::plan::OnDegraded;
 
@@ -52,6 +53,24 @@ pub(super) fn returns() -> Vec<Story> {
         stories.push(meddled.on(on, Do::StartBehindOurBack));
         let full = Do::JournalFull { ballast_helps: false };
         stories.push(taken.named(&format!("journal full at {on}")).on(on, full));
+    }
+    stories.extend(verdicts(&plain, &never));
+    stories
+}
+
+/// The journal is lost at the very verdict of the watch, so the way back is begun from memory while
+/// the journal still says "watching"; the next agent must find it again.
+fn verdicts(plain: &SimRelease, migrates: &SimRelease) -> Vec<Story> {
+    let mut stories = Vec::new();
+    for release in [plain, migrates] {
+        for ballast_helps in [true, false] {
+            let what = if ballast_helps { "the ballast helps" } else { "nothing helps" };
+            let ill = release.clone().feeling(Health::IllAfter(8));
+            let name = "journal full at the verdict of a watch";
+            let story = Story::of(&offer(name, ill, false), 2);
+            let story = story.named(&format!("{}, {what}", release.version));
+            stories.push(story.on("verdict", Do::JournalFull { ballast_helps }));
+        }
     }
     stories
 }

@@ -17,6 +17,9 @@ use crate::keeper::{
     Error, KEEPER_LOG_FILE, SAYS_NOT_STARTED, SAYS_READY, SPEC_FILE, record, scope,
 };
 
+/// How long systemd has for a scope. An app that is down waits for it, so it is short.
+const SCOPE_DEADLINE: Duration = Duration::from_secs(5);
+
 /// Longest line that a keeper says, in bytes.
 const MAX_SAID_BYTES: usize = 256;
 
@@ -34,12 +37,14 @@ pub(super) fn spawn(
     let spec_path = dir.join(SPEC_FILE);
     record::write(&spec_path, spec, Site::Run)?;
     let Some(scope) = scope::prefix(spec) else {
-        return run(dir, &command(exe, &spec_path, &[]), exe, turn);
+        return run(dir, &command(exe, &spec_path, &[]), turn, READY_DEADLINE);
     };
-    match run(dir, &command(exe, &spec_path, &scope), exe, turn) {
+    match run(dir, &command(exe, &spec_path, &scope), turn, SCOPE_DEADLINE) {
         // It never came to the keeper.
-        Err(Error::KeeperEnded { .. }) if observe(dir)? == RunState::Absent => {
-            run(dir, &command(exe, &spec_path, &[]), exe, turn)
+        Err(Error::KeeperEnded { .. } | Error::NotReady { .. })
+            if observe(dir)? == RunState::Absent =>
+        {
+            run(dir, &command(exe, &spec_path, &[]), turn, READY_DEADLINE)
         }
         done => done,
     }
@@ -51,7 +56,13 @@ fn command<'a>(exe: &'a Exe, spec: &'a Path, scope: &'a [String]) -> Vec<&'a OsS
     before.chain(exe.args.iter().map(OsStr::new)).chain([spec.as_os_str()]).collect()
 }
 
-fn run(dir: &Path, argv: &[&OsStr], exe: &Exe, turn: &Lock) -> Result<Option<StartedRun>, Error> {
+/// `begin_within`: how long it may take until there is a keeper at all.
+fn run(
+    dir: &Path,
+    argv: &[&OsStr],
+    turn: &Lock,
+    begin_within: Duration,
+) -> Result<Option<StartedRun>, Error> {
     let turn = turn.share().map_err(|source| Error::system("share the start lock", source))?;
     let [program, args @ ..] = argv else { return Ok(None) };
     let mut command = Command::new(program);
@@ -63,11 +74,17 @@ fn run(dir: &Path, argv: &[&OsStr], exe: &Exe, turn: &Lock) -> Result<Option<Sta
         .stdin(turn)
         .stdout(Stdio::piped())
         .stderr(keeper_log(&dir.join(KEEPER_LOG_FILE))?);
+    let started = command.spawn();
     let mut keeper =
-        command.spawn().map_err(|source| Error::file("start the keeper", &exe.program, source))?;
+        started.map_err(|source| Error::file("start the keeper", Path::new(program), source))?;
     let started = Instant::now();
     let said = match keeper.stdout.take() {
-        Some(mut output) => said(&mut output, started)?,
+        Some(mut output) => match said(&mut output, started, begin_within)? {
+            None if observe(dir)? != RunState::Absent => {
+                said(&mut output, started, READY_DEADLINE)?
+            }
+            said => said,
+        },
         None => Some(String::new()),
     };
     let Some(said) = said else {
@@ -96,12 +113,16 @@ fn run(dir: &Path, argv: &[&OsStr], exe: &Exe, turn: &Lock) -> Result<Option<Sta
 }
 
 /// The keeper's first line; empty if it ended without one, `None` if it took too long.
-fn said(output: &mut ChildStdout, started: Instant) -> Result<Option<String>, Error> {
+fn said(
+    output: &mut ChildStdout,
+    started: Instant,
+    within: Duration,
+) -> Result<Option<String>, Error> {
     let failed = |source| Error::system("listen to the keeper", source);
     let mut said = Vec::new();
     let mut byte = [0];
     while said.len() < MAX_SAID_BYTES {
-        let left = READY_DEADLINE.saturating_sub(started.elapsed());
+        let left = within.saturating_sub(started.elapsed());
         let timeout = Timespec::try_from(left).map_err(std::io::Error::other).map_err(failed)?;
         let mut fds = [PollFd::new(output, PollFlags::IN)];
         match poll(&mut fds, Some(&timeout)) {
@@ -129,9 +150,14 @@ fn not_ready(dir: &Path, mut keeper: Child, started: Instant) -> Error {
         .kill()
         .and_then(|()| keeper.wait())
         .map_err(|source| Error::system("kill the keeper", source))
-        .and_then(|_| super::stop(dir, Stop::new(StopSignal::Term, Duration::ZERO)));
+        .and_then(|_| observe(dir))
+        .and_then(|state| match state {
+            // It never came to a keeper; a stop would wait for the turn, which is ours.
+            RunState::Absent => Ok(()),
+            _ => super::stop(dir, Stop::new(StopSignal::Term, Duration::ZERO)).map(drop),
+        });
     match ended {
-        Ok(_) => Error::NotReady { dir: dir.into(), waited_ms },
+        Ok(()) => Error::NotReady { dir: dir.into(), waited_ms },
         Err(error) => error,
     }
 }

@@ -57,7 +57,10 @@ pub(super) enum Error {
     StillStarting { dir: PathBuf, waited_ms: u128 },
     #[error("the run in {} is not over {waited_ms} ms after its end", dir.display())]
     StillEnding { dir: PathBuf, waited_ms: u128 },
-    #[error("the keeper of the run in {} was killed", dir.display())]
+    #[error(
+        "the keeper of the run in {} was killed, or could not write down how it ended",
+        dir.display()
+    )]
     Vanished { dir: PathBuf },
     #[error("it ended at once: {how}{}{}", foreground(how), quoted(said))]
     EndedAtOnce { how: String, blame: Blame, said: String },

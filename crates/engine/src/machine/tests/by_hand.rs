@@ -1,6 +1,7 @@
 //! What a person orders, the migration that a way back undoes, and an app at rest that is not well.
 
 use super::*;
+use crate::plan::{DataWork, Ordered};
 
 fn reversible() -> Secured {
     let mut secured = secured();
@@ -69,11 +70,7 @@ fn upd_5_a_version_does_not_go_back_alone_from_data_that_it_cannot_read() {
 /// An update to an older release that a person ordered.
 fn ordered() -> Offer {
     let to = installed("1");
-    let ordered = crate::plan::Ordered {
-        by: "ann".to_owned(),
-        to: to.clone(),
-        work: crate::plan::DataWork::Nothing,
-    };
+    let ordered = Ordered { by: "ann".to_owned(), to: to.clone(), work: DataWork::Nothing };
     Offer {
         release: to.release,
         via: Via::Rollback,
@@ -121,10 +118,42 @@ fn run_7_an_unwell_app_is_restarted_unless_busy_and_a_dead_one_is_started_though
 #[test]
 fn a_way_back_that_began_under_watch_and_could_not_be_recorded_is_found_again() {
     let watching = || State::Watching(Watching { secured: secured(), seen: WatchSeen::default() });
-    let back = Takeover { switched_back: true, exchanged: true, in_place: None };
+    let back = Takeover { switched_back: true, exchanged: true, ..Takeover::default() };
     let resumed = after(app(watching()), Event::Resumed { found: back });
     assert_eq!(resumed.state.name(), "rb-starting");
-    let half = Takeover { switched_back: false, exchanged: true, in_place: None };
+    let half = Takeover { exchanged: true, ..Takeover::default() };
     let resumed = after(app(watching()), Event::Resumed { found: half });
     assert_eq!(resumed.state.name(), "rb-stopping");
+}
+
+/// Nobody waits at a gate for an order, so the reason is kept for the command and for `status`.
+#[test]
+fn upd_25_why_an_order_came_to_nothing_is_kept_until_the_next_one() {
+    let offer = || {
+        let ordered = Ordered { by: "ann".to_owned(), to: installed("1"), work: DataWork::Nothing };
+        Offer { via: Via::Rollback, ordered: Some(Box::new(ordered)), ..offered() }
+    };
+    let ordered = || after(app(State::Idle), Event::Ordered { offer: offer() });
+    let why = |app: &App| app.unserved.as_ref().map(|order| order.why.clone());
+    for kind in [FaultKind::Host, FaultKind::Refused] {
+        let fault = Fault { kind, text: "no space left".to_owned() };
+        let failed = after(ordered(), Event::Failed { step: Step::Fetch, fault });
+        assert_eq!(failed.state, State::Idle);
+        assert_eq!(why(&failed).as_deref(), Some("no space left"), "{kind:?}");
+        let again = after(failed, Event::Ordered { offer: offer() });
+        assert_eq!(why(&again), None, "it may be done this time");
+    }
+    let staged = after(ordered(), Event::Fetched { release: release("2") });
+    let answers = vec![Answer::pass(GateId::Room), Answer::defer(GateId::Busy, "in flight", None)];
+    let judged = Event::Judged { round: Round::Arm, answers };
+    assert_eq!(why(&after(staged, judged)).as_deref(), Some("in flight"));
+    let plan = Plan { offer: offer(), ..update().plan };
+    let armed = app(State::Armed(Update { plan, ..update() }));
+    let fault = Fault::host("read-only");
+    let unwritten = after(armed, Event::Failed { step: Step::Prepare, fault });
+    assert_eq!(why(&unwritten).as_deref(), Some("read-only"));
+    let candidate = app(State::Fetching(offered()));
+    let fault = Fault::host("no space left");
+    let waits = after(candidate, Event::Failed { step: Step::Fetch, fault });
+    assert_eq!(why(&waits), None, "nobody ordered it");
 }

@@ -35,6 +35,7 @@ pub(crate) enum SnapshotCommand {
         #[arg(add = complete::apps())]
         app: String,
         /// Which; all by default.
+        #[arg(add = complete::snapshots())]
         id: Option<String>,
     },
     /// Put the data of one back; what is there now is kept aside.
@@ -43,6 +44,7 @@ pub(crate) enum SnapshotCommand {
         #[arg(add = complete::apps())]
         app: String,
         /// Which.
+        #[arg(add = complete::snapshots())]
         id: String,
     },
 }

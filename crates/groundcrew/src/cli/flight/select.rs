@@ -16,6 +16,7 @@ use groundcrew_recorder::names::Name;
 use groundcrew_recorder::reader::flight::{Event, Flight, Met, Wanted};
 use groundcrew_recorder::reader::scan::Hole;
 use groundcrew_recorder::reader::segment::SegmentReader;
+use groundcrew_recorder::writer::RECORDER;
 
 use super::place::Medium;
 use super::progress::Progress;
@@ -170,8 +171,12 @@ impl Selection {
             && self.wanted.takes(record)
     }
 
+    /// Takes in what the recorder says about sources and types.
     fn learn(&mut self, record: &Record<'_>) {
         let kind = record.head.kind;
+        if record.head.source != RECORDER {
+            return;
+        }
         if kind == SourceAttached::SCHEMA.kind {
             let source = SourceAttached::decode(record.body);
             self.sources.insert(source.attached, source.name);

@@ -1,3 +1,5 @@
+//! Scans of bytes that are whole, cut, flipped, zeroed and strange.
+
 use super::*;
 use crate::format::frame::Head;
 

@@ -1,0 +1,65 @@
+//! Going on with a recording that was ended, as the standing one is at each start.
+
+use crate::names::Name;
+use crate::reader::flight::NoFlight;
+use crate::reader::segment::{SegmentReader, Unreadable, scan};
+use crate::storage::{Entry, Storage};
+
+use super::evict::Sealed;
+use super::{Policy, RECORDER, Writer};
+
+/// Why a recording cannot be gone on with.
+#[derive(Debug, thiserror::Error)]
+pub enum CannotResume {
+    /// It is no flight.
+    #[error("cannot go on with the recording")]
+    NoFlight(#[from] NoFlight),
+    /// A segment cannot be read.
+    #[error("cannot go on with the recording")]
+    Unreadable(#[from] Unreadable),
+    /// It was not ended, and has to be recovered first.
+    #[error("{0} was not ended; recover the recording first")]
+    NotEnded(Name),
+}
+
+impl<S: Storage> Writer<S> {
+    /// A writer that goes on with a recording that was ended: the numbers go on, and what lies
+    /// there counts for the bound.
+    ///
+    /// # Errors
+    ///
+    /// When it is none, cannot be read, or was not ended.
+    pub fn resume(storage: S, boot: [u8; 16], policy: Policy) -> Result<Self, CannotResume> {
+        let mut sealed = Vec::new();
+        let (mut last, mut next_seq, mut own_seq) = (None, 0, 0);
+        for (name, entry) in segments(&storage)? {
+            if let Name::Open(_) = name {
+                return Err(CannotResume::NotEnded(name));
+            }
+            let reader = SegmentReader::open(&storage, &entry)?;
+            let index = match reader.sealed_index(entry.len)? {
+                Some(index) => index,
+                None => scan(&storage, &entry, |_| {})?.index,
+            };
+            next_seq = index.seqs.map_or(next_seq, |seqs| next_seq.max(seqs.last + 1));
+            own_seq = index.sources.get(&RECORDER).map_or(own_seq, |own| own_seq.max(own.last + 1));
+            last = Some(reader.header);
+            sealed.push(Sealed { number: name.number(), bytes: entry.len, index });
+        }
+        let header = last.ok_or(NoFlight::Empty)?;
+        let mut writer = Self::new(storage, header.flight, boot, policy);
+        (writer.next_seq, writer.durable_seq, writer.own_seq) = (next_seq, next_seq, own_seq);
+        writer.next_segment = header.number + 1;
+        writer.sealed = sealed.into();
+        Ok(writer)
+    }
+}
+
+/// The segments, by number.
+fn segments(storage: &impl Storage) -> Result<Vec<(Name, Entry)>, NoFlight> {
+    let entries = storage.list().map_err(NoFlight::Io)?;
+    let named = entries.into_iter().filter_map(|entry| Some((Name::parse(&entry.name)?, entry)));
+    let mut segments: Vec<_> = named.filter(|(name, _)| !matches!(name, Name::Torn(_))).collect();
+    segments.sort_by_key(|(name, _)| (name.number(), *name));
+    Ok(segments)
+}
