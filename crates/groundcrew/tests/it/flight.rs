@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::recorded::{Ran, Recordings, SMALL, segments};
 
 #[test]
-fn rec_9_flights_are_listed_with_how_they_ended_and_named_by_what_is_unambiguous() {
+fn flights_are_listed_with_how_they_ended_and_named_by_what_is_unambiguous() {
     let recordings = Recordings::new();
     recordings.run(&["list"]).ends(0).says(&["there are no flights in"]);
     let first = recordings.whole(0, 100);

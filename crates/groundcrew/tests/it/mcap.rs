@@ -37,7 +37,7 @@ fn python() -> PathBuf {
 }
 
 #[test]
-fn rec_9_the_makers_of_mcap_read_counts_times_and_payloads() {
+fn the_makers_of_mcap_read_counts_times_and_payloads() {
     let recordings = Recordings::new();
     recordings.whole(0, 300);
     let path = recordings.path().join("flight.mcap");
