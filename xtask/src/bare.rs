@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 15] = [
+const NEEDED: [(&str, &[&str], &str); 16] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -35,10 +35,13 @@ const NEEDED: [(&str, &[&str], &str); 15] = [
     ("faketime", &["faketime", "libfaketime"], "a clock in 1970"),
     ("unshare", &["util-linux"], "namespaces, so that nothing stays mounted"),
     ("zstd", &["zstd"], "packs bundles as people do"),
+    (VENV, &["python3-venv"], "fetches the library that reads MCAP"),
     ("pgrep", &["procps"], "looks for processes that were left"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
 ];
 
+/// Debian keeps what makes a place for Python's packages in a package of its own.
+const VENV: &str = "/usr/lib/python3.11/ensurepip/__init__.py";
 /// Debian keeps the server outside of `PATH`.
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin/postgres";
 

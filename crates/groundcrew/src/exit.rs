@@ -61,7 +61,7 @@ pub(crate) const CODES: [(Exit, &str, &str); 10] = [
         "nothing was asserted",
         "`once` without apps; `snapshot verify` without snapshots",
     ),
-    (Exit::Lost, "something was lost", "a snapshot is damaged"),
+    (Exit::Lost, "something was lost", "a snapshot or a recording is damaged"),
     (Exit::RolledBack, "rolled back", "the candidate was bad; the old release runs with its data"),
     (Exit::Stuck, "stuck", "neither release is well: a person is needed"),
     (

@@ -1,4 +1,4 @@
-//! `docs/reference/{cli,exit-codes,events}.md` are generated from the code, so they cannot lag behind.
+//! `docs/reference/{cli,exit-codes,events,records}.md` are generated from the code, so they cannot lag behind.
 //!
 //! `cargo xtask docs` writes them anew, with the configuration's.
 
@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 40] = [
+const CODES_OF: [(&str, &[u8]); 48] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -56,6 +56,14 @@ const CODES_OF: [(&str, &[u8]); 40] = [
     ("postmortem list", &[1]),
     ("postmortem show", &[1]),
     ("postmortem close", &[1, 4]),
+    ("flight list", &[1]),
+    ("flight cat", &[1, 6]),
+    ("flight tail", &[1, 6]),
+    ("flight verify", &[1, 6]),
+    ("flight recover", &[1, 75]),
+    ("flight summarise", &[1, 6]),
+    ("flight slice", &[1, 5, 6]),
+    ("flight export", &[1, 6]),
     ("healthcheck", &[1, 64]),
     ("demo", &[1]),
     ("completions", &[1]),
@@ -292,4 +300,32 @@ fn an_event_is_called_in_the_reference_as_on_disk() {
     for event in [Event::Paused, Event::Cleared, Event::BusyAgain { reason: String::new() }] {
         assert!(all.iter().any(|(kind, ..)| *kind == event.name()), "{}", event.name());
     }
+}
+
+#[test]
+fn the_reference_has_every_record_type() {
+    use groundcrew_recorder::body::{Kind, types};
+    let mut text = "# Records\n\n\
+        Generated from the code.\n\
+        What a recording holds, type by type; [the format](../internals/recorder-format.md) says how it is written.\n\
+        0x0001 to 0x00ff belong to flights, 0x0100 to 0x01ff to groundcrew's own work, 0x8000 and above to users, who describe theirs with a [TypeSchema](#0x0018-typeschema).\n\
+        Numbers are never used again, and fields are only ever added at the end.\n"
+        .to_owned();
+    for schema in types::all() {
+        let (kind, name, said) = (schema.kind, &schema.name, schema.doc.trim());
+        write!(text, "\n## {kind:#06x} {name}\n\n{said}\n\n").unwrap();
+        text.push_str("| field | kind | what it is |\n|---|---|---|\n");
+        for field in schema.fields.iter() {
+            let kind = match &field.kind {
+                Kind::Label(labels) => {
+                    let labels: Vec<String> =
+                        labels.iter().map(|label| format!("`{label}`")).collect();
+                    format!("label: {}", labels.join(", "))
+                }
+                kind => kind.name().to_owned(),
+            };
+            writeln!(text, "| `{}` | {kind} | {} |", field.name, field.doc.trim()).unwrap();
+        }
+    }
+    check("records.md", &text);
 }

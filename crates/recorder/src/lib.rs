@@ -4,7 +4,9 @@
 //! counted. The format is in [`format`](mod@format), what records say in [`body`].
 
 pub mod body;
+pub mod flight_dir;
 pub mod format;
+pub mod manifest;
 pub mod names;
 pub mod reader;
 pub mod recorder;

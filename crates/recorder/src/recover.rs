@@ -8,7 +8,7 @@ use std::io;
 
 use crate::body::Body;
 use crate::body::types::{FlightFooter, Overrun};
-use crate::format::frame::{self, Head, Record};
+use crate::format::frame::{self, Damage, Head, Record};
 use crate::format::index::{self, Index};
 use crate::format::segment::{Header, Trailer};
 use crate::names::Name;
@@ -19,13 +19,19 @@ use crate::writer::{Moment, RECORDER};
 /// Bytes that are copied at once.
 const PIECE: usize = 1 << 20;
 
+/// More zeros than this are cut off and not copied: nobody learns more from gigabytes of them, and
+/// the disk may have no room for a copy.
+const ZEROS_MAX: u64 = 64 << 20;
+
 /// What recovery did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Recovered {
     /// Segments that were ended.
     pub ended: Vec<u32>,
-    /// Bytes that were set aside.
+    /// Bytes that were no whole record and were set aside, or were too many zeros.
     pub bytes_torn: u64,
+    /// How many of them were zeros that nobody needs to keep.
+    pub bytes_zero: u64,
     /// Whether a footer was written.
     pub footer: bool,
 }
@@ -205,7 +211,15 @@ fn take_in<S: Storage>(
     }
     let torn = entry.len.saturating_sub(outline.end);
     if torn > 0 {
-        set_aside(storage, entry, outline.end, number)?;
+        let zeros = torn > ZEROS_MAX
+            && outline.holes.last().is_some_and(|hole| {
+                hole.why == Damage::Zeros && (hole.at, hole.len) == (outline.end, torn)
+            });
+        if zeros {
+            recovered.bytes_zero += torn;
+        } else {
+            set_aside(storage, entry, outline.end, number)?;
+        }
         recovered.bytes_torn += torn;
     }
     Ok(Some(Last { outline, sealed: false, torn }))

@@ -1,5 +1,6 @@
 //! The words of the command line.
 
+mod flight;
 mod sub;
 
 use std::ffi::OsString;
@@ -10,6 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::complete;
 use crate::config::Overrides;
 
+pub(crate) use flight::{Filter, FlightCommand, Form, Root as FlightRoot, Which};
 pub(crate) use sub::{
     BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, SnapshotCommand,
     UninstallArgs,
@@ -268,6 +270,12 @@ pub(crate) enum Command {
         /// What to do.
         #[command(subcommand)]
         command: PostmortemCommand,
+    },
+    /// Look at what was recorded, repair it, and write it in other formats.
+    Flight {
+        /// What to do.
+        #[command(subcommand)]
+        command: FlightCommand,
     },
     /// Ask the agent whether it answers and can write its journal: 0 yes, 1 no, 64 usage.
     Healthcheck,

@@ -8,6 +8,7 @@ mod bundle;
 pub(crate) mod complete;
 mod config;
 mod demo;
+mod flight;
 mod follow;
 mod init;
 mod install;
@@ -134,6 +135,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Bundle { command } => bundle::run(command, printer),
         Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
+        Command::Flight { command } => flight::run(command, &overrides, printer),
         Command::Man { dir } => man::run(dir.as_deref()),
         Command::Demo(args) => demo::run(args, printer.is_json()),
         Command::Completions { shell } => {

@@ -3,10 +3,14 @@
 //! These types are the shape of the configuration and nothing else; the JSON Schema is generated
 //! from them. Durations and sizes are strings here and numbers in [`super::settings`].
 
+mod recorder;
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+pub(crate) use recorder::Recorder;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -22,6 +26,8 @@ pub(crate) struct File {
     pub(crate) busy: Busy,
     /// Whether the wall clock is right.
     pub(crate) clock: Clock,
+    /// The flight recorder.
+    pub(crate) recorder: Recorder,
     /// Any key of an app; each app may override it.
     pub(crate) defaults: App,
     /// Ways to tell people, by name.

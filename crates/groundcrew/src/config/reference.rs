@@ -17,9 +17,10 @@ An unknown key is an error, with file, line and the nearest known key.\n\
 `[defaults]` takes any key of an app; each app begins as the defaults say.\n";
 
 /// The tables in the order in which a person meets them.
-const TABLES: [(&str, &str); 18] = [
+const TABLES: [(&str, &str); 19] = [
     ("File", "The file"),
     ("Paths", "`[paths]`"),
+    ("Recorder", "`[recorder]`"),
     ("Busy", "`[busy]`"),
     ("Clock", "`[clock]`"),
     ("Notify", "`[notify.NAME]`"),

@@ -20,6 +20,9 @@ const APPS_MAX: usize = 200;
 /// Longest name of an app, a volume or a notify target, in bytes: names are parts of file names.
 const NAME_MAX_BYTES: usize = 64;
 
+/// Recordings, in the state directory.
+const RECORDINGS: &str = "recordings";
+
 /// All settings of this host.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -31,6 +34,8 @@ pub(crate) struct Settings {
     pub(crate) state: PathBuf,
     /// Control socket and markers.
     pub(crate) run: PathBuf,
+    /// Where recordings are kept.
+    pub(crate) recordings: PathBuf,
     /// The busy flag.
     pub(crate) busy: BusyFlag,
     /// A person says that the wall clock is right.
@@ -286,6 +291,10 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
     }
     let profile = profile(file.profile);
     let (state, run) = places(&mut check, &file.paths, overrides);
+    let recordings = match &file.recorder.root {
+        Some(text) => check.path(&["recorder", "root"], text),
+        None => state.join(RECORDINGS),
+    };
     let busy = busy(&mut check, &file.busy, &run);
     let targets = file
         .notify
@@ -306,6 +315,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         profile,
         state,
         run,
+        recordings,
         busy,
         clock_is_right: matches!(file.clock.synchronized, Some(fragments::Synchronized::Always)),
         notify: targets,
@@ -347,6 +357,12 @@ fn places(
         },
     };
     (state, run)
+}
+
+/// Where recordings are kept when no configuration says so.
+pub(crate) fn default_recordings(overrides: &Overrides) -> PathBuf {
+    let root = rustix::process::geteuid().is_root();
+    overrides.state.clone().unwrap_or_else(|| default_state(root)).join(RECORDINGS)
 }
 
 fn default_state(root: bool) -> PathBuf {

@@ -45,6 +45,8 @@ pub enum NoFlight {
 pub struct Wanted {
     /// Types; empty: all.
     pub types: BTreeSet<u16>,
+    /// Sources; empty: all.
+    pub sources: BTreeSet<u16>,
     /// Not before this time, nanoseconds of the flight's clock.
     pub from_ns: Option<u64>,
     /// Not after this time, nanoseconds of the flight's clock.
@@ -57,6 +59,7 @@ impl Wanted {
     pub fn takes(&self, record: &Record<'_>) -> bool {
         let time = record.head.time_ns;
         (self.types.is_empty() || self.types.contains(&record.head.kind))
+            && (self.sources.is_empty() || self.sources.contains(&record.head.source))
             && self.from_ns.is_none_or(|from| from <= time)
             && self.to_ns.is_none_or(|to| time <= to)
     }
@@ -67,6 +70,8 @@ impl Wanted {
         self.from_ns.is_none_or(|from| from <= times.last)
             && self.to_ns.is_none_or(|to| times.first <= to)
             && (self.types.is_empty() || index.types.keys().any(|kind| self.types.contains(kind)))
+            && (self.sources.is_empty()
+                || index.sources.keys().any(|one| self.sources.contains(one)))
     }
 
     /// Whether everything is wanted.
@@ -187,6 +192,12 @@ impl<S: Source> Flight<S> {
             Event::Record(_, record) if wanted.takes(record) => each(record),
             _ => ControlFlow::Continue(()),
         })
+    }
+
+    /// Goes through all of each segment that may hold a record that is wanted: what describes the
+    /// record (its source, its type) may be another that is not.
+    pub fn browse(&self, wanted: &Wanted, each: impl FnMut(Event<'_>) -> ControlFlow<()>) -> Met {
+        self.go(wanted, each)
     }
 
     fn go(&self, wanted: &Wanted, mut each: impl FnMut(Event<'_>) -> ControlFlow<()>) -> Met {

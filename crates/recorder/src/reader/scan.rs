@@ -4,6 +4,7 @@
 //! [`Scanner::filled`], and takes what was found until it is asked for more. Behind damage the
 //! scanner goes on at the next intact frame, so that nothing intact is given up, wherever it lies.
 
+use std::io::BufRead as _;
 use std::ops::ControlFlow;
 
 use crate::format::frame::{self, BODY_MAX, Damage, OVERHEAD, Record, Step};
@@ -224,16 +225,29 @@ impl Scanner {
     /// Goes on behind the first byte, at what may be the beginning of a frame.
     fn step_over(&mut self, why: Damage) {
         let rest = self.buffer.get(self.from..self.to).unwrap_or_default();
-        let [first, magic @ ..] = rest else { return };
+        let [_, behind @ ..] = rest else { return };
         let [begin, ..] = frame::MAGIC;
-        let next = magic.iter().position(|byte| *byte == begin).map_or(rest.len(), |at| at + 1);
-        let skipped = rest.get(..next).unwrap_or_default();
-        let zeros = *first == 0 && skipped.iter().all(|byte| *byte == 0);
+        let next = position_of(behind, begin).map_or(rest.len(), |at| at + 1);
+        let zeros = rest.get(..next).is_some_and(are_zeros);
         let at = self.at;
         let hole = self.hole.get_or_insert(Open { at, why, zeros: true });
         hole.zeros &= zeros;
         self.skip(next);
     }
+}
+
+/// Where a byte first is. Gigabytes of damage are gone through with this, also in a build that is
+/// not optimized, so it is left to the library that the system has for it.
+fn position_of(within: &[u8], byte: u8) -> Option<usize> {
+    let mut rest = within;
+    let passed = rest.skip_until(byte).ok()?;
+    let last = passed.checked_sub(1)?;
+    (within.get(last) == Some(&byte)).then_some(last)
+}
+
+fn are_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|piece| ZEROS.get(..piece.len()) == Some(piece))
 }
 
 enum Seen {

@@ -38,6 +38,15 @@ pub enum Unreadable {
     },
 }
 
+impl Unreadable {
+    /// Whether a newer version of the program could read it.
+    #[must_use]
+    pub fn is_newer(&self) -> bool {
+        let Self::NotASegment { source, .. } = self else { return false };
+        matches!(source, NotASegment::Version { .. } | NotASegment::Features(_))
+    }
+}
+
 /// Reads a segment from one end to the other.
 #[derive(Debug)]
 pub struct SegmentReader<'s, S> {

@@ -17,6 +17,7 @@ use crate::writer::RECORDER;
 
 use super::flight::{Event, Flight, SegmentHead};
 use super::scan::Hole;
+use super::segment::Unreadable;
 
 /// Lists in a report are no longer than this; counts are exact.
 const LIST_MAX: usize = 1000;
@@ -38,6 +39,8 @@ pub struct Report {
     pub span_ns: Option<(u64, u64)>,
     /// Segments that cannot be read, and why.
     pub unreadable: Vec<String>,
+    /// Whether a newer version of the program could read all of them.
+    pub newer: bool,
     /// Bytes that are no record although they should be, by segment.
     pub corrupt: Vec<(u32, Hole)>,
     /// Bytes at the end of a segment that no sync had reached, by segment.
@@ -91,7 +94,16 @@ impl Report {
 
 /// Reads a whole flight and says what is missing; `progress` is told the bytes of each segment
 /// when it begins.
-pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> Report {
+pub fn verify<S: Source>(flight: &Flight<S>, progress: impl FnMut(u64)) -> Report {
+    verify_and(flight, progress, |_| {})
+}
+
+/// The same, and gives each record to whoever wants to know more than the report says.
+pub fn verify_and<S: Source>(
+    flight: &Flight<S>,
+    mut progress: impl FnMut(u64),
+    mut each: impl FnMut(&Record<'_>),
+) -> Report {
     let mut auditor = Auditor::default();
     let met = flight.walk(|event| {
         match event {
@@ -99,7 +111,10 @@ pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> R
                 auditor.segment(header);
                 progress(segment.entry.len);
             }
-            Event::Record(_, record) => auditor.record(record),
+            Event::Record(_, record) => {
+                auditor.record(record);
+                each(record);
+            }
             Event::Hole(hole) => auditor.hole(hole),
             Event::Sealed => auditor.sealed = true,
         }
@@ -112,11 +127,13 @@ pub fn verify<S: Source>(flight: &Flight<S>, mut progress: impl FnMut(u64)) -> R
     report.bytes = flight.bytes();
     report.set_aside_bytes = flight.torn_bytes();
     report.unreadable = met.unreadable.iter().map(|unreadable| crate::chain(unreadable)).collect();
+    report.newer = met.unreadable.iter().all(Unreadable::is_newer);
     let there: BTreeSet<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
     let last = there.last().copied().unwrap_or(0);
     // The oldest goes first, so one that was dropped says that all before it were.
-    let first_kept = auditor.dropped_last.map_or(0, |last| last + 1);
-    report.dropped = (0..first_kept).filter(|at| !there.contains(at)).map(|_| 1).sum();
+    let first_kept = auditor.dropped_last.map_or(0, |last| last.saturating_add(1));
+    let kept_before = u64::try_from(there.range(..first_kept).count()).unwrap_or(u64::MAX);
+    report.dropped = u64::from(first_kept).saturating_sub(kept_before);
     let missing = (first_kept..last).filter(|at| !there.contains(at));
     report.missing = missing.take(LIST_MAX).collect();
     report
@@ -161,7 +178,7 @@ struct SourceAudit {
 impl Auditor {
     fn segment(&mut self, header: &SegmentHead) {
         self.close_segment();
-        let follows = self.number.map(|number| number + 1) == Some(header.number);
+        let follows = self.number.and_then(|number| number.checked_add(1)) == Some(header.number);
         self.excused |= !follows;
         if !follows {
             // What a source said in segments that are not there is not known.
@@ -207,12 +224,12 @@ impl Auditor {
         if head.seq > expected && !self.excused && self.report.gaps.len() < LIST_MAX {
             self.report.gaps.push((expected, head.seq - 1));
         }
-        (self.next_seq, self.excused) = (Some(head.seq + 1), false);
+        (self.next_seq, self.excused) = (Some(head.seq.saturating_add(1)), false);
         let source = at(&mut self.sources, head.source);
         if let Some(next) = source.next {
-            source.absent += head.source_seq.saturating_sub(next);
+            source.absent = source.absent.saturating_add(head.source_seq.saturating_sub(next));
         }
-        source.next = Some(head.source_seq + 1);
+        source.next = Some(head.source_seq.saturating_add(1));
         self.report.ended = head.kind == FlightFooter::SCHEMA.kind;
         if head.source == RECORDER {
             self.told(record);
@@ -228,8 +245,9 @@ impl Auditor {
             self.durable_bytes = Sync::decode(body).durable_bytes;
         } else if kind == Overrun::SCHEMA.kind {
             let overrun = Overrun::decode(body);
-            self.report.overruns += overrun.count;
-            at(&mut self.sources, overrun.lost_source).announced += overrun.count;
+            self.report.overruns = self.report.overruns.saturating_add(overrun.count);
+            let source = at(&mut self.sources, overrun.lost_source);
+            source.announced = source.announced.saturating_add(overrun.count);
         } else if kind == TypeSchema::SCHEMA.kind {
             let described = TypeSchema::decode(body).described;
             self.described.insert(described);

@@ -8,7 +8,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
+use rustix::fs::{OFlags, SeekFrom};
+use rustix::io::Errno;
 
 use super::{Entry, SegmentFile, Source, Storage};
 
@@ -30,13 +31,41 @@ impl Disk {
     pub fn path(&self) -> &Path {
         &self.dir
     }
+}
 
-    fn options() -> OpenOptions {
-        let mut options = OpenOptions::new();
-        let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        options.custom_flags(flags.bits().cast_signed());
-        options
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    let flags = OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    options.custom_flags(flags.bits().cast_signed());
+    options
+}
+
+/// Reads from a file that is no link.
+pub(super) fn read_at(path: &Path, at: u64, to: &mut [u8]) -> io::Result<usize> {
+    let file = options().read(true).open(path)?;
+    if to.len() >= LARGE
+        && let Some(zeros) = zeros_at(&file, at)?
+    {
+        let len = usize::try_from(zeros).unwrap_or(usize::MAX).min(to.len());
+        to.get_mut(..len).unwrap_or_default().fill(0);
+        return Ok(len);
     }
+    file.read_at(to, at)
+}
+
+/// Reads of at least so many bytes ask first whether there is anything to read.
+const LARGE: usize = 256 << 10;
+
+/// How many zeros stand at an offset where nothing was ever written. The kernel would make a page
+/// of memory for every 4 KiB of them, which takes longer than all the rest.
+fn zeros_at(file: &File, at: u64) -> io::Result<Option<u64>> {
+    let end = match rustix::fs::seek(file, SeekFrom::Data(at)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => file.metadata()?.len(),
+        // Not every file system can tell.
+        Err(_) => return Ok(None),
+    };
+    Ok(end.checked_sub(at).filter(|zeros| *zeros > 0))
 }
 
 impl Source for Disk {
@@ -56,7 +85,7 @@ impl Source for Disk {
     }
 
     fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize> {
-        Self::options().read(true).open(self.dir.join(name))?.read_at(to, at)
+        read_at(&self.dir.join(name), at, to)
     }
 }
 
@@ -64,11 +93,11 @@ impl Storage for Disk {
     type File = File;
 
     fn create(&mut self, name: &str) -> io::Result<File> {
-        Self::options().append(true).create_new(true).mode(0o640).open(self.dir.join(name))
+        options().append(true).create_new(true).mode(0o640).open(self.dir.join(name))
     }
 
     fn reopen(&mut self, name: &str, len: u64) -> io::Result<File> {
-        let file = Self::options().append(true).open(self.dir.join(name))?;
+        let file = options().append(true).open(self.dir.join(name))?;
         if file.metadata()?.len() > len {
             file.set_len(len)?;
         }
@@ -99,5 +128,34 @@ impl SegmentFile for File {
 
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_with_holes_reads_as_any_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sparse");
+        let file = File::create(&path).unwrap();
+        for (at, byte) in [(0, 1), (3 << 20, 2), ((7 << 20) + 5, 3)] {
+            file.write_all_at(&[byte; 100], at).unwrap();
+        }
+        file.set_len(9 << 20).unwrap();
+        let (whole, mut read) = (fs::read(&path).unwrap(), Vec::new());
+        let mut piece = vec![0xff; LARGE + 1];
+        let disk = Disk::new(dir.path());
+        loop {
+            piece.fill(0xff);
+            let at = u64::try_from(read.len()).unwrap();
+            match disk.read_at("sparse", at, &mut piece).unwrap() {
+                0 => break,
+                arrived => read.extend_from_slice(&piece[..arrived]),
+            }
+        }
+        assert!(read == whole);
+        assert_eq!(disk.read_at("sparse", 100 << 20, &mut piece).unwrap(), 0);
     }
 }

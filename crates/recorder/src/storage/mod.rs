@@ -5,10 +5,12 @@
 //! after [`Storage::sync_dir`] did. Whoever implements this may lose anything else in a crash.
 
 mod disk;
+mod files;
 
 use std::io;
 
 pub use disk::Disk;
+pub use files::{BadFiles, Files};
 
 /// A file as it lies in the directory.
 #[derive(Debug, Clone, PartialEq, Eq)]

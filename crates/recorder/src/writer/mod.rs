@@ -177,11 +177,15 @@ impl<S: Storage> Writer<S> {
 
     /// A record of the recorder's own.
     pub fn own<B: Body>(&mut self, body: &B, now: Moment) {
-        let (body, kind) = (body.to_bytes(), B::SCHEMA.kind);
+        self.own_bytes(B::SCHEMA.kind, &body.to_bytes(), now);
+    }
+
+    /// The same with a body as it stood in another recording, at most [`BODY_MAX`] bytes.
+    pub fn own_bytes(&mut self, kind: u16, body: &[u8], now: Moment) {
         let source_seq = self.own_seq;
         self.own_seq += 1;
         let (source, time_ns) = (RECORDER, now.time_ns);
-        self.put(Entry { kind, source, time_ns, source_seq, body: &body }, now);
+        self.put(Entry { kind, source, time_ns, source_seq, body }, now);
     }
 
     fn put(&mut self, entry: Entry<'_>, now: Moment) {

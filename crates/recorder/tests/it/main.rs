@@ -1,7 +1,10 @@
 //! The recorder from outside: what is written under every kind of trouble, and read again.
 
 mod crash;
+mod document;
+mod follow;
 mod model;
+mod plain_python;
 mod python;
 mod recorder;
 mod ring;

@@ -57,8 +57,12 @@ fn rec_6_a_reader_finds_types_and_times_by_the_index_alone() {
     let by_index: u64 = indexes.iter().map(|index| index.types[&MINE].records).sum();
     assert_eq!(by_index, 300);
     let middle = indexes[2].times.unwrap();
-    let wanted =
-        Wanted { from_ns: Some(middle.first), to_ns: Some(middle.last), types: [MINE].into() };
+    let wanted = Wanted {
+        from_ns: Some(middle.first),
+        to_ns: Some(middle.last),
+        types: [MINE].into(),
+        ..Default::default()
+    };
     // Segments that the index rules out are not read: they could be anything.
     for segment in flight.segments().iter().filter(|segment| segment.name.number() > 4) {
         let mut bytes = disk.content(&segment.entry.name).unwrap();

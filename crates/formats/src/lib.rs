@@ -1,0 +1,11 @@
+//! Recordings in the formats of others.
+//!
+//! A [`Row`] is a record with all that is known about it; `jsonl`, `csv` and `mcap` write rows.
+//! Nothing of the recorder's needs this crate: what is heavy to build stays in here.
+
+pub mod csv;
+pub mod jsonl;
+pub mod mcap;
+mod row;
+
+pub use row::{Row, utc_text};

@@ -1,0 +1,148 @@
+//! The words of the commands about flights.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// Where the recordings are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Root {
+    /// The directory with the recordings; wins over `[recorder] root`.
+    #[arg(long, value_name = "DIR", env = "GROUNDCREW_RECORDINGS")]
+    pub(crate) recordings: Option<PathBuf>,
+}
+
+/// Which flight is read.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Which {
+    /// The flight: its id, the beginning of it, `last`, its directory, or its segment files.
+    #[arg(required_unless_present = "segment", value_name = "FLIGHT")]
+    pub(crate) flight: Vec<String>,
+    /// Read these segment files, wherever they are; `*`, `?` and `[…]` stand for names.
+    #[arg(long, value_name = "GLOB", num_args = 1.., conflicts_with = "flight")]
+    pub(crate) segment: Vec<String>,
+    /// Where the recordings are.
+    #[command(flatten)]
+    pub(crate) root: Root,
+}
+
+/// Which records are meant.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct Filter {
+    /// Only records of this type: its name or number (0x0012); may be given again.
+    #[arg(long = "type", value_name = "TYPE")]
+    pub(crate) types: Vec<String>,
+    /// Not before: seconds since the flight began, or a moment (2026-01-31T12:00:00Z).
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub(crate) from: Option<String>,
+    /// Not after: seconds since the flight began, or a moment.
+    #[arg(long, value_name = "TIME", allow_negative_numbers = true)]
+    pub(crate) to: Option<String>,
+    /// Only records of this source: its name or number; may be given again.
+    #[arg(long = "source", value_name = "SOURCE")]
+    pub(crate) sources: Vec<String>,
+}
+
+/// The form of what is exported.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Form {
+    /// JSON lines: an object per record.
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    /// A table per type.
+    #[arg(long)]
+    pub(crate) csv: bool,
+    /// MCAP with a JSON Schema per type.
+    #[arg(long)]
+    pub(crate) mcap: bool,
+}
+
+/// What to do with flights.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum FlightCommand {
+    /// List the flights, oldest first.
+    List {
+        /// Where the recordings are.
+        #[command(flatten)]
+        root: Root,
+    },
+    /// Print records.
+    Cat {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+        /// Which records.
+        #[command(flatten)]
+        filter: Filter,
+        /// At most so many.
+        #[arg(short, value_name = "N")]
+        n: Option<u64>,
+    },
+    /// Print the last records.
+    Tail {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+        /// Which records.
+        #[command(flatten)]
+        filter: Filter,
+        /// So many.
+        #[arg(short, default_value_t = 10, value_name = "N")]
+        n: usize,
+        /// Go on with what comes, until the flight ends or Ctrl-C.
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Read all of a flight and say what is damaged or missing.
+    Verify {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// End a flight whose recorder could not; done twice, it changes nothing.
+    Recover {
+        /// The flight: its id, the beginning of it, `last`, or its directory.
+        #[arg(value_name = "FLIGHT")]
+        flight: String,
+        /// Where the recordings are.
+        #[command(flatten)]
+        root: Root,
+    },
+    /// Say what is in a flight: records by type, losses, what went wrong.
+    Summarise {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+        /// Fail unless the recorder ended it itself and no ring overran.
+        #[arg(long)]
+        require_clean: bool,
+    },
+    /// Make a flight of some of a flight's records.
+    Slice {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+        /// Which records.
+        #[command(flatten)]
+        filter: Filter,
+        /// The new flight's directory [default: beside the recordings, by its id].
+        #[arg(short, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Write records in another format.
+    Export {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+        /// Which records.
+        #[command(flatten)]
+        filter: Filter,
+        /// Which format.
+        #[command(flatten)]
+        form: Form,
+        /// Write this file, or of several tables this directory [default: standard output].
+        #[arg(short, value_name = "PATH")]
+        output: Option<PathBuf>,
+    },
+}
