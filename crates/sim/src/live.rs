@@ -179,7 +179,7 @@ fn turns(world: &Shared, story: &Story) -> App {
         Life { world, story, quiet: 0, due: false, closed: world.borrow().history.len() };
     if !world.borrow().is_seeded(Seeded::ResumeGoesStraightOn) {
         // Nothing is done on an update whose takeover cannot be recorded.
-        while let Turn::Frozen(why) = agent.resume() {
+        while let Turn::Frozen(why) = agent.resume(false) {
             if !life.freeze(&why) {
                 return agent.app().clone();
             }

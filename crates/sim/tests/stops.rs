@@ -89,6 +89,10 @@ fn a_marker_that_a_killed_agent_left_is_removed_by_the_next_one() {
     let mut ports = SimPorts::new(&world);
     let mut ports = ports.compose();
     let mut silent = Silent;
-    Agent::new(&policy, App::default(), &mut ports, &mut silent).resume();
-    assert!(!world.borrow().updating);
+    let mut resume = |on_its_way| {
+        Agent::new(&policy, App::default(), &mut ports, &mut silent).resume(on_its_way);
+        world.borrow().updating
+    };
+    assert!(resume(true), "it is down, and a launcher would rely on it");
+    assert!(!resume(false));
 }

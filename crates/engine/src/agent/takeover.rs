@@ -5,9 +5,11 @@ use crate::machine::{Event, State, Takeover};
 
 impl Agent<'_, '_> {
     /// The first thing a new agent does with an app: says so, if an update is open. A marker that
-    /// nobody needs any more goes, or launchers would wait for it for ever.
-    pub fn resume(&mut self) -> Turn {
-        if !self.app.state.touches_app() || matches!(self.app.state, State::Watching(_)) {
+    /// nobody needs any more goes, or launchers would wait for it for ever. `on_its_way`: a person's
+    /// order has just stopped the app, and its marker is for the caller to [withdraw] when it runs.
+    pub fn resume(&mut self, on_its_way: bool) -> Turn {
+        let untouched = !self.app.state.touches_app();
+        if !on_its_way && (untouched || matches!(self.app.state, State::Watching(_))) {
             withdraw(self.stage.ports);
         }
         if self.app.state.update().is_none() {

@@ -213,7 +213,7 @@ impl Hand {
                 continue;
             }
             if !course.resumed {
-                match agent.resume() {
+                match agent.resume(course.announced) {
                     Turn::Frozen(why) => return Next::Frozen(why),
                     _ => course.resumed = true,
                 }

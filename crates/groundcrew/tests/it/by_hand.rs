@@ -62,6 +62,10 @@ fn gate_1_a_stop_and_a_restart_by_hand_are_announced_to_launchers() {
         rustix::process::kill_process(bench.app_process(), rustix::process::Signal::STOP).unwrap();
         let mut command = bench.spawn(&[order, "ledger"]);
         bench.until("it is announced", || marker.exists());
+        bench.until("it is announced no more", || !marker.exists());
+        if order == "restart" {
+            bench.app_process();
+        }
         assert!(command.wait().unwrap().success(), "{order}");
         assert!(!bench.path("state/run/updating").exists(), "{order} leaves its marker");
         assert_eq!(bench.version().is_some(), order == "restart");
