@@ -206,6 +206,38 @@ fn recover_says_what_it_did_and_does_nothing_the_second_time() {
 }
 
 #[test]
+fn a_manifest_and_an_export_are_durable_before_and_after_they_get_their_names() {
+    let recordings = Recordings::new();
+    let dir = recordings.whole(0, 20);
+    let traced = |args: &[&str]| {
+        let command = recordings.command(args);
+        let mut strace = Command::new("strace");
+        strace.args(["-y", "-e", "trace=fsync,rename,renameat,renameat2"]);
+        strace.arg(command.get_program()).args(command.get_args());
+        strace.env("GROUNDCREW_RECORDINGS", recordings.path());
+        Ran::of(strace.output().unwrap()).ends(0).err
+    };
+    let in_order = |trace: &str, parts: &[&str]| {
+        let mut rest = trace;
+        for part in parts {
+            let found = rest.split_once(part);
+            (_, rest) = found.unwrap_or_else(|| panic!("no {part:?} in its place:\n{trace}"));
+        }
+    };
+    let path = |path: &Path| path.display().to_string();
+    let trace = traced(&["recover", "last"]);
+    let synced = format!("{}>", path(dir.path()));
+    in_order(
+        &trace,
+        &["fsync(", "manifest.json.tmp>", "rename", "manifest.json\"", "fsync(", &synced],
+    );
+    let file = recordings.path().join("a.jsonl");
+    let trace = traced(&["export", "last", "--jsonl", "-o", &path(&file)]);
+    let synced = format!("{}>", path(recordings.path()));
+    in_order(&trace, &["fsync(", "a.jsonl.part>", "rename", "a.jsonl\"", "fsync(", &synced]);
+}
+
+#[test]
 fn a_slice_is_a_whole_flight_of_the_records_that_were_chosen() {
     let recordings = Recordings::new();
     let flight = recordings.whole(0, 400);
@@ -277,22 +309,25 @@ fn exports_are_whole_files_or_none() {
 fn a_pipe_that_is_there_is_written_to_and_a_file_behind_a_link_is_replaced() {
     let recordings = Recordings::new();
     recordings.whole(0, 200);
-    let expected = recordings.run(&["cat", "last", "--json"]).ends(0).out;
+    let only = ["--type", "Pose"];
+    let cat = recordings.run(&[&["cat", "last", "--json"], &only[..]].concat());
+    let expected = cat.ends(0).out;
     let path = |name: &str| recordings.path().join(name);
-    let pipe = path("pipe");
-    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    let export =
-        |to: &Path| ["export", "last", "--jsonl", "-o", to.to_str().unwrap()].map(str::to_owned);
-    let args = export(&pipe);
-    let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    let child = recordings.command(&args).stdout(Stdio::null()).spawn().unwrap();
-    assert_eq!(fs::read_to_string(&pipe).unwrap(), expected);
-    assert!(child.wait_with_output().unwrap().status.success());
-    assert!(!fs::metadata(&pipe).unwrap().is_file(), "it is the pipe that it was");
+    let export = |to: &str| {
+        let to = path(to).display().to_string();
+        recordings.run(&[&["export", "last", "--jsonl", "-o", &to], &only[..]].concat()).ends(0);
+    };
+    assert!(Command::new("mkfifo").arg(path("pipe")).status().unwrap().success());
+    // All of it fits into the pipe.
+    let mut pipe = fs::OpenOptions::new().read(true).write(true).open(path("pipe")).unwrap();
+    export("pipe");
+    assert!(!fs::metadata(path("pipe")).unwrap().is_file(), "it is the pipe that it was");
+    let mut arrived = vec![0; expected.len()];
+    pipe.read_exact(&mut arrived).unwrap();
+    assert_eq!(arrived, expected.as_bytes());
     fs::File::create(path("file")).unwrap();
     std::os::unix::fs::symlink("file", path("link")).unwrap();
-    let args = export(&path("link"));
-    recordings.run(&args.iter().map(String::as_str).collect::<Vec<_>>()).ends(0);
+    export("link");
     assert!(path("link").is_symlink());
     assert_eq!(fs::read_to_string(path("file")).unwrap(), expected);
 }
