@@ -63,6 +63,9 @@ const COMMAND_GRACE: Duration = Duration::from_secs(2);
 /// How much later than the agent a command's keeper ends it: it is for agents that are gone.
 const KEEPER_SLACK: Duration = Duration::from_secs(5);
 
+/// How long a keeper may take to write down how a run ended: one sync of a disk that is busy.
+const RECORD_SLACK: Duration = Duration::from_secs(30);
+
 /// Time between two looks at a run that is about to change.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -256,7 +259,7 @@ fn end_of(dir: &Path, stray_grace: Duration) -> Result<Option<ExitRecord>, Error
             RunState::Vanished(_) | RunState::Absent => return Ok(None),
             RunState::Starting | RunState::Running(_) => {}
         }
-        if started.elapsed() > stray_grace.saturating_add(client::STOP_SLACK) {
+        if started.elapsed() > stray_grace.saturating_add(RECORD_SLACK) {
             let waited_ms = started.elapsed().as_millis();
             return Err(Error::StillEnding { dir: dir.into(), waited_ms });
         }
