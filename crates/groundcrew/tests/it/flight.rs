@@ -170,11 +170,7 @@ fn rec_15_a_bench_can_demand_that_a_flight_ended_clean_and_may_have_bare_files()
 #[test]
 fn recover_says_what_it_did_and_does_nothing_the_second_time() {
     let recordings = Recordings::new();
-    let mut open = recordings.begin(0, SMALL);
-    open.fly(150);
-    open.writer.sync(open.now);
-    let dir = open.dir.clone();
-    drop(open);
+    let dir = recordings.left_open(150);
     let last = segments(&dir).pop().unwrap();
     assert!(last.to_str().unwrap().ends_with(".bin.tmp"), "{last:?}");
     let mut file = fs::OpenOptions::new().append(true).open(&last).unwrap();

@@ -102,10 +102,7 @@ fn a_directory_that_is_no_flight_is_named_as_such() {
 #[test]
 fn a_flight_on_a_read_only_disk_is_read_and_not_repaired() {
     let recordings = Recordings::new();
-    let mut open = recordings.begin(0, SMALL);
-    open.fly(150);
-    open.writer.sync(open.now);
-    drop(open);
+    recordings.left_open(150);
     // In a namespace of its own, so that nothing stays mounted whatever happens.
     let root = recordings.path().display().to_string();
     let run = |args: &[&str]| {
@@ -130,11 +127,7 @@ fn a_flight_on_a_read_only_disk_is_read_and_not_repaired() {
 #[test]
 fn an_empty_segment_and_one_cut_in_its_header_are_named_and_recovery_sets_them_aside() {
     let recordings = Recordings::new();
-    let mut open = recordings.begin(0, SMALL);
-    open.fly(150);
-    open.writer.sync(open.now);
-    let dir = open.dir.clone();
-    drop(open);
+    let dir = recordings.left_open(150);
     let count = segments(&dir).len();
     let records = recordings.run(&["cat", "last"]).ends(0).out.lines().count();
     let path = dir.segments().path().join(format!("seg_{count:05}.bin.tmp"));
@@ -274,11 +267,7 @@ fn measured(recordings: &Recordings, args: &[&str]) -> (Ran, Duration, u64) {
 fn five_gigabytes_of_zeros_take_seconds_and_little_memory() {
     const ZEROS: u64 = 5_000_000_000;
     let recordings = Recordings::new();
-    let mut open = recordings.begin(0, SMALL);
-    open.fly(20);
-    open.writer.sync(open.now);
-    let dir = open.dir.clone();
-    drop(open);
+    let dir = recordings.left_open(20);
     let path = segments(&dir).pop().unwrap();
     let len = fs::metadata(&path).unwrap().len();
     OpenOptions::new().write(true).open(&path).unwrap().set_len(len + ZEROS).unwrap();

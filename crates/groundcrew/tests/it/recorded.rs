@@ -94,6 +94,14 @@ impl Recordings {
         self.dir.path()
     }
 
+    /// A flight of so many records whose recorder did not live to end it.
+    pub(crate) fn left_open(&self, records: u64) -> FlightDir {
+        let mut open = self.begin(0, SMALL);
+        open.fly(records);
+        open.writer.sync(open.now);
+        open.dir.clone()
+    }
+
     /// Begins a flight so many seconds after [`BEGUN_MS`].
     pub(crate) fn begin(&self, after_s: u64, policy: Policy) -> Recording {
         let utc_ms = BEGUN_MS + after_s * 1000;
