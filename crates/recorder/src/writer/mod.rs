@@ -24,7 +24,7 @@ use crate::body::types::{
     TypeSchema,
 };
 use crate::format::flight_id::FlightId;
-use crate::format::frame::{self, BODY_MAX, Head, OVERHEAD, Record};
+use crate::format::frame::{self, BODY_MAX, Head, Record};
 use crate::format::segment::Header;
 use crate::names::Name;
 use crate::storage::Storage;
@@ -403,11 +403,5 @@ impl<S: Storage> Writer<S> {
         // The last name may be lost in a crash where this fails; what it names is not.
         self.storage.sync_dir().ok();
         (footer, sealed && self.waiting.is_empty())
-    }
-
-    /// Bytes of the frame that a body of this length gets.
-    #[must_use]
-    pub const fn frame_len(body: usize) -> usize {
-        body + OVERHEAD
     }
 }
