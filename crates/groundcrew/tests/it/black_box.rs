@@ -2,6 +2,7 @@
 //!
 //! The test plays the recorder, with the library that the role is made of.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -255,6 +256,47 @@ fn a_recorder_that_comes_and_goes_misses_nothing() {
     let story = recorder.heard().story();
     assert_eq!(story, journal(&bench));
     assert!(story.len() >= before + 2);
+}
+
+/// The role itself, killed twice: what it had not written it finds in the ring again, so a record may
+/// come twice, and carries the same number then.
+#[test]
+fn rec_16_a_recorder_that_is_killed_misses_nothing_in_the_standing_recording() {
+    let mut bench = Bench::new();
+    let mut recorder = bench.spawn(&["recorder"]);
+    bench.until("there is a ring", || bench.path("state/run/rings/agent.ring").exists());
+    bench.start_agent();
+    bench.publish("1.0.0");
+    for _ in 0..2 {
+        let before = journal(&bench).len();
+        bench.until("the update goes on", || journal(&bench).len() > before + 5);
+        recorder.kill().unwrap();
+        recorder.wait().unwrap();
+        let before = journal(&bench).len();
+        bench.until("it goes on alone", || journal(&bench).len() > before + 5);
+        recorder = bench.spawn(&["recorder"]);
+    }
+    proven(&bench, "1.0.0");
+    assert!(bench.end_agent(Signal::TERM).success());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&recorder), Signal::TERM)
+        .unwrap();
+    assert!(recorder.wait().unwrap().success());
+
+    let flight = Flight::open(Disk::new(bench.path("state/recordings/standing/segments"))).unwrap();
+    let mut by_number = BTreeMap::new();
+    flight.read(&Wanted::default(), |record| {
+        if record.head.kind == UpdateEvent::SCHEMA.kind {
+            let event = UpdateEvent::decode(record.body);
+            let before = by_number.insert(record.head.source_seq, event.clone());
+            assert!(
+                before.is_none_or(|before| before == event),
+                "{event:?} has a number of others"
+            );
+        }
+        ControlFlow::Continue(())
+    });
+    let heard = Heard { updates: by_number.into_values().collect(), ..Heard::default() };
+    assert_eq!(heard.story(), journal(&bench));
 }
 
 #[test]
