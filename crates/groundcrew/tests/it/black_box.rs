@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::ops::ControlFlow;
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::PathBuf;
 
 use groundcrew_engine::machine::{App, Entry};
@@ -281,8 +281,13 @@ fn rec_16_a_recorder_that_is_killed_misses_nothing_in_the_standing_recording() {
     rustix::process::kill_process(rustix::process::Pid::from_child(&recorder), Signal::TERM)
         .unwrap();
     assert!(recorder.wait().unwrap().success());
+    assert_eq!(standing(&bench), journal(&bench));
+}
 
-    let flight = Flight::open(Disk::new(bench.path("state/recordings/standing/segments"))).unwrap();
+/// The story as the standing recording has it, each number once.
+fn standing(bench: &Bench) -> Vec<String> {
+    let segments = bench.path("state/recordings/standing/segments");
+    let flight = Flight::open(Disk::new(segments)).unwrap();
     let mut by_number = BTreeMap::new();
     flight.read(&Wanted::default(), |record| {
         if record.head.kind == UpdateEvent::SCHEMA.kind {
@@ -295,8 +300,25 @@ fn rec_16_a_recorder_that_is_killed_misses_nothing_in_the_standing_recording() {
         }
         ControlFlow::Continue(())
     });
-    let heard = Heard { updates: by_number.into_values().collect(), ..Heard::default() };
-    assert_eq!(heard.story(), journal(&bench));
+    Heard { updates: by_number.into_values().collect(), ..Heard::default() }.story()
+}
+
+/// Whoever may record could else end the agent by cutting its ring off.
+#[test]
+fn a_group_that_may_record_gets_its_hands_on_every_ring_but_the_agents() {
+    let mut bench = Bench::new();
+    bench.configure_with("", "[recorder]\ngroup = \"daemon\"");
+    let mut recorder = bench.spawn(&["recorder"]);
+    bench.until("it is ready", || bench.path("state/run/recorder.sock").exists());
+    let mode = |name: &str| fs::metadata(bench.path(name)).unwrap().mode() & 0o7777;
+    assert_eq!((mode("state/run/rings"), mode("state/run/rings/agent.ring")), (0o2750, 0o600));
+    bench.start_agent();
+    bench.run(&["pause", "ledger"]).ends(0);
+    assert!(bench.end_agent(Signal::TERM).success());
+    rustix::process::kill_process(rustix::process::Pid::from_child(&recorder), Signal::TERM)
+        .unwrap();
+    assert!(recorder.wait().unwrap().success());
+    assert_eq!(standing(&bench), journal(&bench));
 }
 
 #[test]
