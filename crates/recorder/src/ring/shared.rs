@@ -59,7 +59,9 @@ pub enum RingError {
         path: PathBuf,
     },
     /// It belongs to somebody, or may be written to by somebody, who is not trusted.
-    #[error("the ring {path} of user {owner} and group {group} with mode {mode:04o} is not trusted")]
+    #[error(
+        "the ring {path} of user {owner} and group {group} with mode {mode:04o} is not trusted"
+    )]
     NotTrusted {
         /// Which file.
         path: PathBuf,
