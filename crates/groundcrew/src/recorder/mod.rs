@@ -13,6 +13,7 @@
 
 pub(crate) mod clock;
 mod course;
+mod health;
 mod pilot;
 pub(crate) mod recovery;
 mod shelf;
@@ -21,7 +22,7 @@ mod who;
 
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use groundcrew_recorder::recorder::{Options, Recorder, Stopped};
@@ -80,6 +81,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
     })?;
     let counter = Arc::clone(&desk);
     spawn("visitors", move || visitors::serve(&socket, &counter, &rings))?;
+    health::watch(&desk, settings.recordings.clone())?;
     let mut pilot = Pilot::new(settings, shelf, standing, Arc::clone(&desk), found)?;
     talk(&format!("groundcrew: recorder ready, recordings in {}", settings.recordings.display()));
     manager.ready("recording");
@@ -184,6 +186,12 @@ fn let_in(rings: &Path, agent: &Path, group: Option<u32>) -> Result<(), Refusal>
 
 fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
+}
+
+/// Does something with the recorder.
+fn with<T>(desk: &Desk, what: impl FnOnce(&Recorder) -> T) -> Result<T, String> {
+    let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+    desk.as_ref().map(what).ok_or_else(|| "the recorder has ended".to_owned())
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Refusal> {

@@ -18,7 +18,7 @@ use super::course::{Course, Turn};
 use super::shelf::{Flown, Found, Shelf, Standing};
 use super::visitors::Desk;
 use super::who::{Aboard, aboard};
-use super::{Ending, spawn};
+use super::{Ending, spawn, with};
 use crate::chain;
 use crate::cli::print::talk;
 use crate::config::Settings;
@@ -292,12 +292,6 @@ impl Pilot {
         // A full ring is told by the recorder itself.
         self.own.push(B::SCHEMA.kind, now().time_ns, &body.to_bytes());
     }
-}
-
-/// Does something with the recorder.
-fn with<T>(desk: &Desk, what: impl FnOnce(&Recorder) -> T) -> Result<T, String> {
-    let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
-    desk.as_ref().map(what).ok_or_else(|| "the recorder has ended".to_owned())
 }
 
 /// What happened, and what was lost with the end of `what`.

@@ -134,7 +134,7 @@ impl Machine {
     }
 
     pub(crate) fn story(&self) -> String {
-        let journal = ["journalctl", "--no-pager", "-n", "80", "-u", "groundcrew"];
+        let journal = ["journalctl", "--no-pager", "-n", "80", "-u", "groundcrew*"];
         let log = if self.init == 0 { String::new() } else { self.run(&journal).out };
         let boot = fs::read_to_string(self.bench.path("boot.log")).unwrap_or_default();
         format!("{log}\n{boot}")

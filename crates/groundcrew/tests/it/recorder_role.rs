@@ -260,12 +260,36 @@ fn a_group_may_record_and_one_that_is_not_there_is_named() {
     host.start();
     let meta = |name: &str| fs::metadata(host.path(name)).unwrap();
     use std::os::unix::fs::MetadataExt as _;
-    for (name, mode) in [("run/recorder.sock", 0o660), ("run/rings", 0o2750)] {
+    host.python("visit.py", &[&host.path("run/recorder.sock")]).ends(0);
+    let all =
+        [("run/recorder.sock", 0o660), ("run/rings", 0o2750), ("run/rings/ringer.ring", 0o660)];
+    for (name, mode) in all {
         let found = meta(name);
         assert_eq!((found.mode() & 0o7777, found.gid()), (mode, 1), "{name}");
     }
     assert_eq!(meta("run").mode() & 0o7777, 0o711, "they can get there");
     assert_eq!(host.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn rec_14_the_host_is_sampled_once_a_second() {
+    let mut host = Host::new("");
+    host.start();
+    let healths = |host: &Host| {
+        let all = host.run(&["flight", "cat", "standing", "--json"]).lines();
+        all.into_iter().filter(|one| one["type"] == "SystemHealth").collect::<Vec<_>>()
+    };
+    until("three samples are there", || healths(&host).len() >= 3);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    let healths = healths(&host);
+    let times: Vec<u64> = healths.iter().map(|one| one["time_ns"].as_u64().unwrap()).collect();
+    assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 900_000_000), "{times:?}");
+    let last = &healths.last().unwrap()["body"];
+    assert!((0.0..=100.0).contains(&last["cpu_percent"].as_f64().unwrap()), "{last}");
+    let number = |name: &str| last[name].as_u64().unwrap();
+    assert!(
+        number("ram_used_bytes") < number("ram_total_bytes") && number("storage_left_bytes") > 0
+    );
 }
 
 #[test]

@@ -76,7 +76,7 @@ fn a_recorder_beside_it_records_a_flight_and_goes_alone(machine: &Machine) {
     machine.run(&["groundcrew", "install", "--role", "recorder"]).ends(0);
     let is_active = |unit: &str| machine.run(&["systemctl", "is-active", unit]).out;
     assert_eq!(is_active("groundcrew-recorder").trim(), "active", "{}", machine.story());
-    let flag = "/run/groundcrew/in-flight";
+    let flag = "/srv/bench/in-flight";
     machine.run(&["sh", "-c", &format!("echo flying > {flag}")]).ends(0);
     let flight = |machine: &Machine| {
         let list = machine.run(&["groundcrew", "flight", "list", "--json"]).ends(0).json();
