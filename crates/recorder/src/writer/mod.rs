@@ -343,13 +343,8 @@ impl<S: Storage> Writer<S> {
         if open.header.number > 0 {
             self.totals.rollover_count += 1;
         }
-        let (waiting, seed) = (std::mem::take(&mut self.waiting), self.waiting_seed);
-        let mut rest = waiting.as_slice();
-        let open = self.open.insert(open);
-        while let frame::Step::Record { record, len } = frame::decode(rest, seed) {
-            open.push(&record, now.time_ns);
-            rest = rest.get(len..).unwrap_or_default();
-        }
+        let waiting = std::mem::take(&mut self.waiting);
+        self.open.insert(open).push_again(&waiting, self.waiting_seed, now.time_ns);
         for source in self.sources.clone() {
             self.own(&source, now);
         }
@@ -381,8 +376,9 @@ impl<S: Storage> Writer<S> {
         let number = open.header.number;
         self.trouble(Severity::Error, &format!("fdr_{what}_failed"), number, error);
         self.totals.bytes_written += open.len();
-        self.sealed.push_back(open.summary());
-        (self.waiting, self.waiting_seed) = open.not_durable();
+        let sealed;
+        (sealed, self.waiting, self.waiting_seed) = open.give_up();
+        self.sealed.push_back(sealed);
         // Readers take an unsealed segment as it is, so that this name may stay is no harm.
         let [from, to] = [Name::Open(number), Name::Sealed(number)].map(|name| name.to_string());
         self.storage.rename(&from, &to).ok();
@@ -412,6 +408,24 @@ impl<S: Storage> Writer<S> {
     /// Ends the flight; what the footer says, and whether all of it is durable.
     pub fn finish(&mut self, reason: &str, now: Moment) -> (FlightFooter, bool) {
         self.make_room(now);
+        let mut ended = (FlightFooter::default(), false);
+        // A failing disk gets one more chance, with all that is not durable in a fresh segment.
+        // What that says of itself stands behind a footer that failed, so another one ends it.
+        for _ in 0..2 {
+            if self.open.is_none() {
+                self.begin(now);
+            }
+            ended = self.end_with_footer(reason, now);
+            if ended.1 {
+                break;
+            }
+        }
+        // The last name may be lost in a crash where this fails; what it names is not.
+        self.storage.sync_dir().ok();
+        ended
+    }
+
+    fn end_with_footer(&mut self, reason: &str, now: Moment) -> (FlightFooter, bool) {
         self.announce_losses(now);
         let open = self.open.as_ref().map_or(0, Open::len);
         let footer = FlightFooter {
@@ -421,16 +435,11 @@ impl<S: Storage> Writer<S> {
             bytes_written: self.totals.bytes_written + open,
             ..self.totals.clone()
         };
+        if self.open.is_none() {
+            return (footer, false);
+        }
         self.own(&footer, now);
-        // A failing disk gets one more chance, with all that is not durable in a fresh segment.
-        let sealed = self.open.is_some() && self.seal(now) || {
-            if self.open.is_none() {
-                self.begin(now);
-            }
-            self.open.is_some() && self.seal(now)
-        };
-        // The last name may be lost in a crash where this fails; what it names is not.
-        self.storage.sync_dir().ok();
+        let sealed = self.seal(now);
         (footer, sealed && self.waiting.is_empty())
     }
 }

@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::body::Body as _;
+use crate::body::types::Sync;
 use crate::format::frame::{self, Head, Record};
 use crate::format::index::{self, Index};
 use crate::format::segment::{Header, Trailer};
@@ -75,6 +77,20 @@ impl<F: SegmentFile> Open<F> {
         }
     }
 
+    /// Takes in what was not durable in a segment that failed, under the same numbers.
+    pub(super) fn push_again(&mut self, mut frames: &[u8], seed: u32, now_ns: u64) {
+        while let frame::Step::Record { record, len } = frame::decode(frames, seed) {
+            if record.head.kind == Sync::SCHEMA.kind && record.head.source == super::RECORDER {
+                // How much of the other one was durable says nothing about this one.
+                let sync = Sync { durable_bytes: 0, ..Sync::decode(record.body) };
+                self.push(&Record { head: record.head, body: &sync.to_bytes() }, now_ns);
+            } else {
+                self.push(&record, now_ns);
+            }
+            frames = frames.get(len..).unwrap_or_default();
+        }
+    }
+
     /// Hands everything to the file.
     pub(super) fn flush(&mut self) -> io::Result<()> {
         if let Some(kind) = self.broken {
@@ -128,11 +144,14 @@ impl<F: SegmentFile> Open<F> {
     }
 
     pub(super) fn summary(&self) -> Sealed {
-        Sealed { number: self.header.number, bytes: self.len, index: self.index.clone() }
+        let (number, bytes, index) = (self.header.number, self.len, self.index.clone());
+        Sealed { number, bytes, records: index.records(), index }
     }
 
-    /// The frames that may not be on the disk, and the seed that they were made with.
-    pub(super) fn not_durable(self) -> (Vec<u8>, u32) {
+    /// What is left of a segment that failed: the frames that may not be on the disk, which the next
+    /// segment takes, and the seed that they were made with.
+    pub(super) fn give_up(self) -> (Sealed, Vec<u8>, u32) {
+        let mut sealed = self.summary();
         let mut kept = Vec::with_capacity(self.tail.len());
         let mut rest = self.tail.as_slice();
         while let frame::Step::Record { record, len } = frame::decode(rest, self.seed) {
@@ -140,9 +159,10 @@ impl<F: SegmentFile> Open<F> {
             // The next segment has an index of its own.
             if record.head.kind != index::KIND {
                 kept.extend_from_slice(frame);
+                sealed.records = sealed.records.saturating_sub(1);
             }
             rest = behind;
         }
-        (kept, self.seed)
+        (sealed, kept, self.seed)
     }
 }
