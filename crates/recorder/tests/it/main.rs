@@ -1,6 +1,7 @@
 //! The recorder from outside: what is written under every kind of trouble, and read again.
 
 mod crash;
+mod disks;
 mod document;
 mod flights;
 mod follow;
