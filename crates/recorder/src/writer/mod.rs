@@ -7,6 +7,8 @@
 //! more is counted by source and announced as soon as there is room (REC-4, REC-13).
 
 mod book;
+mod clock;
+mod end;
 mod evict;
 mod open;
 mod policy;
@@ -29,6 +31,7 @@ use crate::format::segment::Header;
 use crate::names::Name;
 use crate::storage::Storage;
 use book::Losses;
+use clock::Clock;
 use evict::Sealed;
 use open::Open;
 
@@ -87,6 +90,7 @@ pub struct Writer<S: Storage> {
     retry_at_ns: u64,
     sealed: VecDeque<Sealed>,
     losses: Losses,
+    clock: Clock,
     sources: Vec<SourceAttached>,
     schemas: Vec<TypeSchema>,
     totals: FlightFooter,
@@ -112,6 +116,7 @@ impl<S: Storage> Writer<S> {
             retry_at_ns: 0,
             sealed: VecDeque::new(),
             losses: Losses::default(),
+            clock: Clock::default(),
             sources: Vec::new(),
             schemas: Vec::new(),
             totals: FlightFooter::default(),
@@ -234,6 +239,12 @@ impl<S: Storage> Writer<S> {
     /// Writes and syncs what is due, and begins a new segment where one is due.
     pub fn tick(&mut self, now: Moment) {
         self.make_room(now);
+        if self.open.is_none() {
+            return;
+        }
+        if let Some(time) = self.clock.jumped(now) {
+            self.own(&time, now);
+        }
         let Some(open) = &mut self.open else { return };
         if let Err(error) = open.flush() {
             return self.fail("write", &error, now);
@@ -343,6 +354,7 @@ impl<S: Storage> Writer<S> {
         if open.header.number > 0 {
             self.totals.rollover_count += 1;
         }
+        self.clock.set(now);
         let waiting = std::mem::take(&mut self.waiting);
         self.open.insert(open).push_again(&waiting, self.waiting_seed, now.time_ns);
         for source in self.sources.clone() {
@@ -403,43 +415,5 @@ impl<S: Storage> Writer<S> {
             segment,
             ..Default::default()
         });
-    }
-
-    /// Ends the flight; what the footer says, and whether all of it is durable.
-    pub fn finish(&mut self, reason: &str, now: Moment) -> (FlightFooter, bool) {
-        self.make_room(now);
-        let mut ended = (FlightFooter::default(), false);
-        // A failing disk gets one more chance, with all that is not durable in a fresh segment.
-        // What that says of itself stands behind a footer that failed, so another one ends it.
-        for _ in 0..2 {
-            if self.open.is_none() {
-                self.begin(now);
-            }
-            ended = self.end_with_footer(reason, now);
-            if ended.1 {
-                break;
-            }
-        }
-        // The last name may be lost in a crash where this fails; what it names is not.
-        self.storage.sync_dir().ok();
-        ended
-    }
-
-    fn end_with_footer(&mut self, reason: &str, now: Moment) -> (FlightFooter, bool) {
-        self.announce_losses(now);
-        let open = self.open.as_ref().map_or(0, Open::len);
-        let footer = FlightFooter {
-            clean_shutdown: true,
-            reason: reason.to_owned(),
-            records_written: self.totals.records_written + 1,
-            bytes_written: self.totals.bytes_written + open,
-            ..self.totals.clone()
-        };
-        if self.open.is_none() {
-            return (footer, false);
-        }
-        self.own(&footer, now);
-        let sealed = self.seal(now);
-        (footer, sealed && self.waiting.is_empty())
     }
 }

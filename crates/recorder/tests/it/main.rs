@@ -1,5 +1,6 @@
 //! The recorder from outside: what is written under every kind of trouble, and read again.
 
+mod clocks;
 mod crash;
 mod disks;
 mod document;
@@ -10,6 +11,7 @@ mod plain_python;
 mod python;
 mod recorder;
 mod ring;
+mod together;
 mod trouble;
 mod whole;
 mod world;
