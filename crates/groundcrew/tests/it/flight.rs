@@ -368,7 +368,8 @@ fn rec_8_a_flight_whose_clock_jumped_is_shown_in_order_with_what_the_clock_said(
     }
     recording.writer.finish("landed", recording.now);
     recordings.run(&["verify", "last"]).ends(0).says(&["whole"]);
-    let lines = recordings.run(&["cat", "last", "--type", "MetricSample", "--json"]).ends(0).lines();
+    let lines =
+        recordings.run(&["cat", "last", "--type", "MetricSample", "--json"]).ends(0).lines();
     let times: Vec<u64> = lines.iter().map(|line| line["time_ns"].as_u64().unwrap()).collect();
     assert_eq!(times.len(), 300);
     assert!(times.windows(2).all(|two| two[1] - two[0] == 10_000_000), "{times:?}");

@@ -9,6 +9,7 @@ mod follow;
 mod model;
 mod plain_python;
 mod python;
+mod real;
 mod recorder;
 mod ring;
 mod together;
