@@ -178,7 +178,13 @@ impl Flight {
         if self.has_dir && flown != Some(self.id.to_string()) {
             problems.push(format!("the manifest is that of {flown:?}"));
         }
-        let recovered = recover(&mut dir.segments(), now())?;
+        let recovered = match recover(&mut dir.segments(), now()) {
+            Ok(recovered) => recovered,
+            Err(error) => {
+                problems.push(groundcrew_recorder::chain(&error));
+                return Ok(problems);
+            }
+        };
         problems.extend(unchanged_by_another(&dir)?);
         let Ok(flight) = flight::Flight::open(dir.segments()) else {
             if self.durable > 0 {

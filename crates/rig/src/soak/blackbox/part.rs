@@ -26,9 +26,11 @@ use crate::Result;
 
 /// The type of what producers make.
 pub(super) const KIND: u16 = 0x8003;
-/// Segments and a bound that a second of recording reaches; how often it syncs is the default.
-const SEGMENT_BYTES: u64 = 256 << 10;
-const FLIGHT_BYTES: u64 = 5 * SEGMENT_BYTES;
+/// Segments of one flight in two are so small that some are sealed and removed within a second; those of
+/// the others so large that nothing but its age makes a record durable. How often it syncs is the default.
+const SEGMENT_BYTES: [u64; 2] = [256 << 10, 4 << 20];
+/// A flight holds this many segments.
+const SEGMENTS: u64 = 5;
 /// A producer looks whether it is time for the next records this often.
 const TURN: Duration = Duration::from_millis(1);
 /// Records in a turn.
@@ -120,8 +122,12 @@ fn record(path: &Path, notes: &Path, tell: std::sync::Arc<Tell>) -> Result<()> {
     let _claim = dir.claim()?;
     Tell::say("flight");
     let disk = Watched::new(dir.segments(), tell);
-    let policy =
-        Policy { segment_bytes: SEGMENT_BYTES, flight_bytes: FLIGHT_BYTES, ..Policy::default() };
+    let [small, large] = SEGMENT_BYTES;
+    // By chance, and the same whenever it goes on: that is in its id.
+    let is_small = flight.as_bytes().iter().fold(0, |sum, byte| sum ^ byte) % 2 == 0;
+    let segment_bytes = if is_small { small } else { large };
+    let flight_bytes = SEGMENTS * segment_bytes;
+    let policy = Policy { segment_bytes, flight_bytes, ..Policy::default() };
     let writer = match Writer::resume(disk.clone(), boot, policy) {
         Err(CannotResume::NoFlight(NoFlight::Empty)) => Writer::new(disk, flight, boot, policy),
         writer => writer?,
