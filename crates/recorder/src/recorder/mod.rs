@@ -242,6 +242,12 @@ where
         self.turned_ns.load(Ordering::Relaxed)
     }
 
+    /// Whether the thread is there no more though nobody stopped it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
     /// Ends the flight: takes nothing more in from this process, drains within [`DRAIN_MAX`],
     /// writes the footer. What other processes publish later stays in their rings.
     ///

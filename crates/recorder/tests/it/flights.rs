@@ -77,6 +77,32 @@ fn flood<W: Words>(mut producer: Producer<W>, end: &AtomicBool) -> u64 {
 }
 
 #[test]
+fn rec_16_what_went_to_another_flight_is_not_missing_where_the_recording_goes_on() {
+    let mut place = Place::new();
+    let recorder = place.start();
+    let standing = Disk::new(place.flight());
+    let mut producer = recorder.producer("app", SMALL).unwrap();
+    let mut push = |count: u64| {
+        for _ in 0..count {
+            let number = producer.made();
+            assert!(producer.push(KIND, number, &body(number)));
+        }
+    };
+    push(3);
+    recorder.change_flights(place.writer(), "a flight").unwrap();
+    push(5);
+    let again = Writer::resume(standing.clone(), [0; 16], Policy::default()).unwrap();
+    recorder.change_flights(again, "it is over").unwrap();
+    push(2);
+    recorder.stop("over").unwrap();
+    let read = Read::new(standing.path());
+    assert_eq!(read.sources["app"].numbers, BTreeSet::from([0, 1, 2, 8, 9]));
+    assert!(!read.report.damaged() && !read.report.lost(), "{:?}", read.report);
+    assert_eq!((read.report.resumed, read.report.footers.len()), (1, 2));
+    assert!(!place.read().report.damaged());
+}
+
+#[test]
 fn what_a_users_type_is_is_said_in_each_flight_whoever_said_it() {
     let mut place = Place::new();
     let recorder = place.start();
