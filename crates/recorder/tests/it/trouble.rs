@@ -143,6 +143,9 @@ fn failing_at_the_start_of(number: u32) -> Model {
         world.give();
     }
     if number > 0 {
+        // What the last sync took in is written again, too.
+        world.sync();
+        world.give();
         world.sync();
         fail();
         world.give();
@@ -185,6 +188,33 @@ fn a_segment_that_was_set_aside_altogether_is_missing_only_where_its_numbers_are
     set_aside(&disk, 1);
     let report = read(&disk).report;
     assert_eq!((report.missing, report.gaps.len()), (vec![], 1));
+}
+
+#[test]
+fn rec_13_a_sync_that_lied_just_before_the_disk_failed_loses_nothing() {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), ROOMY);
+    for _ in 0..5 {
+        world.give();
+    }
+    world.sync();
+    let before = disk.content("seg_00000.bin.tmp").unwrap();
+    for _ in 0..5 {
+        world.give();
+    }
+    world.sync();
+    // The file system gave up: it is as it was before the last sync, which had said yes.
+    disk.set_fault(Some((disk.operations(), Fault::Once(ErrorKind::Other))));
+    world.give();
+    world.pass(1);
+    let names = ["seg_00000.bin.tmp", "seg_00000.bin"];
+    let name = names.into_iter().find(|name| disk.content(name).is_some()).unwrap();
+    disk.put(name, &before);
+    world.pass(600);
+    assert!(world.writer.finish("test", world.now).1);
+    let Read { report, numbers } = read(&disk);
+    assert_eq!(numbers, (0..11).collect());
+    assert!(!report.damaged() && report.ended, "{report:?}");
 }
 
 #[test]
