@@ -82,6 +82,7 @@ fn test() -> Result<ExitCode> {
         ("kills", "--kills", "ledger"),
         ("power cuts", "--power-cuts", "ledger"),
         ("kills of a database", "--kills", "postgres"),
+        ("power cuts under the recorder", "--power-cuts", "recorder"),
     ];
     for (name, blows, app) in soaks {
         let args = [blows, BLOWS, "--app", app, "--json"];

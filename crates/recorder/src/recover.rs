@@ -73,13 +73,13 @@ pub fn recover<S: Storage>(storage: &mut S, now: Moment) -> Result<Recovered, Ca
     let Some(last) = flight.last.take() else { return Ok(recovered) };
     if flight.footer {
         if !last.sealed {
-            end(storage, last, None)?;
+            end(storage, last, flight.own_seq, None)?;
         }
         return Ok(recovered);
     }
     let footer = flight.footer(last.torn);
     let file = if last.sealed { next_segment(storage, &last, now)? } else { last };
-    end(storage, file, Some((footer, now)))?;
+    end(storage, file, flight.own_seq, Some((footer, now)))?;
     recovered.footer = true;
     Ok(recovered)
 }
@@ -89,6 +89,8 @@ pub fn recover<S: Storage>(storage: &mut S, now: Moment) -> Result<Recovered, Ca
 struct Flight {
     totals: FlightFooter,
     footer: bool,
+    /// What the recorder would number its next record: the last segment may have none of its own.
+    own_seq: u64,
     last: Option<Last>,
 }
 
@@ -115,10 +117,12 @@ impl Flight {
             }
             let Some(last) = take_in(storage, &entry, name, recovered)? else { continue };
             flight.count(&last, entry.len, storage)?;
+            let own = last.outline.index.sources.get(&RECORDER).map(|own| own.last + 1);
             if let Some(before) = flight.last.replace(last).filter(|last| !last.sealed) {
                 recovered.ended.push(before.outline.header.number);
-                end(storage, before, None)?;
+                end(storage, before, flight.own_seq, None)?;
             }
+            flight.own_seq = flight.own_seq.max(own.unwrap_or(0));
         }
         if let Some(last) = flight.last.as_ref().filter(|last| !last.sealed) {
             recovered.ended.push(last.outline.header.number);
@@ -284,7 +288,7 @@ fn next_segment<S: Storage>(
     let bytes = header.encode();
     write_all(&mut file, &bytes).map_err(CannotRecover::io("write", &name))?;
     let end = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    let index = Index { sources: before.index.sources.clone(), ..Index::default() };
+    let index = Index::default();
     let outline = Outline { header, index, holes: Vec::new(), holes_in_all: 0, end, sealed: false };
     Ok(Last { outline, sealed: false, torn: 0 })
 }
@@ -297,14 +301,14 @@ fn next_seq(outline: &Outline) -> u64 {
 fn end<S: Storage>(
     storage: &mut S,
     last: Last,
+    mut own_seq: u64,
     footer: Option<(FlightFooter, Moment)>,
 ) -> Result<(), CannotRecover> {
     let Last { outline, .. } = last;
     let (header, seed) = (outline.header, outline.header.seed());
     let name = Name::Open(header.number);
     let mut seq = next_seq(&outline);
-    let mut own_seq = outline.index.sources.get(&RECORDER).map_or(0, |span| span.last + 1);
-    let mut index = if outline.index.seqs.is_some() { outline.index } else { Index::default() };
+    let mut index = outline.index;
     let (mut tail, mut at) = (Vec::new(), outline.end);
     let time_ns = index.times.map_or(header.time_ns, |times| times.last);
     if let Some((footer, now)) = footer {

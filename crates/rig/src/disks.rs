@@ -15,7 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use rustix::process::Signal;
 
-use crate::host::{Places, reached};
+use crate::host::reached;
 use crate::random::Random;
 use crate::{Result, procs};
 
@@ -38,6 +38,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Ext4, Self::Xfs];
+
     /// Its name for `mount`.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -64,7 +67,7 @@ struct Disk {
     at: PathBuf,
 }
 
-/// One file system for the state and one for the data of a host.
+/// The file systems of a host.
 #[derive(Debug)]
 pub struct Disks {
     root: PathBuf,
@@ -73,14 +76,14 @@ pub struct Disks {
 }
 
 impl Disks {
-    /// Makes and mounts them below a directory, with the kinds for state and data.
+    /// Makes and mounts them below a directory, each under a name and of a kind.
     ///
     /// # Errors
     /// A command failed; this needs root.
-    pub fn make(root: &Path, kinds: [Kind; 2]) -> Result<(Self, Places)> {
+    pub fn make(root: &Path, disks: &[(&str, Kind)]) -> Result<Self> {
         let mut made = Self { root: root.to_owned(), disks: Vec::new(), boots: 0 };
-        for (name, kind) in ["state", "data"].into_iter().zip(kinds) {
-            let (image, at) = (root.join(format!("{name}.img")), root.join(format!("{name}.disk")));
+        for (name, kind) in disks.iter().copied() {
+            let (image, at) = (root.join(format!("{name}.img")), Self::at(root, name));
             fs::create_dir_all(&at).context("cannot make a mount point")?;
             fs::File::create(&image)
                 .and_then(|file| file.set_len(IMAGE_BYTES))
@@ -94,8 +97,13 @@ impl Disks {
         }
         made.reboot()?;
         run(Command::new("mount").arg("--bind").arg(made.boot_file()).arg(BOOT_ID))?;
-        let (state, data) = (root.join("state.disk/state"), root.join("data.disk/srv"));
-        Ok((made, Places { root: root.to_owned(), state, data }))
+        Ok(made)
+    }
+
+    /// Where the file system of this name is mounted below a directory.
+    #[must_use]
+    pub fn at(root: &Path, name: &str) -> PathBuf {
+        root.join(format!("{name}.disk"))
     }
 
     fn boot_file(&self) -> PathBuf {
@@ -118,6 +126,9 @@ impl Disks {
     pub fn cut(&mut self, log: Log, random: &mut Random) -> Result<()> {
         let all = procs::of(&self.root)?;
         procs::signal(&all, Signal::STOP);
+        if !reached(GONE_WITHIN, || procs::are_stopped(&all)) {
+            bail!("processes go on after SIGSTOP: {all:?}");
+        }
         let mut order: Vec<&Disk> = self.disks.iter().collect();
         if random.chance(50) {
             order.reverse();

@@ -14,11 +14,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
+use groundcrew_rig::disks::Kind;
 use groundcrew_rig::soak::{self, Blows, Options};
 use groundcrew_rig::{Result, bench};
 
 const USAGE: &str = "\
-usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres] [--seed S] [--json]
+usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres|recorder]
+                           [--disk ext4|xfs] [--seed S] [--json]
        groundcrew-rig bench recorder [--quick] [--json]
        groundcrew-rig bench update [--quick] [--json] [--only downtime|many|idle]
        both: --program PATH is groundcrew, the one beside this program by default";
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let ended = match words.split_first() {
         Some((first, rest)) if first == "soak" => soak(rest),
+        Some((first, rest)) if first == soak::Part::WORD => {
+            soak::Part::play(rest).map(|()| ExitCode::SUCCESS)
+        }
         Some((first, rest))
             if first == "bench"
                 && rest.first().is_some_and(|of| ["recorder", "update"].contains(&of.as_str())) =>
@@ -142,7 +147,9 @@ fn options(words: &[String], dir: PathBuf) -> Result<Options> {
     };
     let program = program(words)?;
     let app = value("--app").unwrap_or("ledger").to_owned();
-    Ok(Options { program, app, blows, count, seed, dir })
+    let kind = |name: &str| Kind::ALL.into_iter().find(|kind| kind.name() == name).context(USAGE);
+    let disk = value("--disk").map(kind).transpose()?;
+    Ok(Options { program, app, blows, count, seed, disk, dir })
 }
 
 /// Runs this program again in namespaces of its own and cleans up after it.

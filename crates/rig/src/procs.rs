@@ -93,12 +93,48 @@ pub fn signal(all: &[Process], signal: Signal) {
     }
 }
 
+/// Whether none of these runs any more after SIGSTOP. Of a process with several threads one takes the
+/// signal, when it gets a processor, and only then the others stop; one that waits for a disk stops
+/// when that answers, without another step of its own.
+#[must_use]
+pub fn are_stopped(all: &[Process]) -> bool {
+    all.iter().all(|one| {
+        let states = thread_states(one.pid);
+        let is_one = |of: &'static str| move |state: &char| of.contains(*state);
+        // No thread: it is gone.
+        let told = states.len() <= 1 || states.iter().any(is_one("TtZX"));
+        told && states.iter().all(is_one("TtZXD"))
+    })
+}
+
+fn thread_states(pid: i32) -> Vec<char> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let state = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).ok()?;
+        stat.rsplit_once(')')?.1.trim_start().chars().next()
+    };
+    tasks.filter_map(state).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn process(pid: i32, parent: i32, line: &str) -> Process {
         Process { pid, parent, words: line.split(' ').map(str::to_owned).collect() }
+    }
+
+    #[test]
+    fn a_process_is_stopped_when_all_of_its_threads_are() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let all = [process(i32::try_from(child.id()).unwrap(), 1, "sleep 60")];
+        assert!(!are_stopped(&all));
+        signal(&all, Signal::STOP);
+        assert!(crate::host::reached(crate::host::DEADLINE, || are_stopped(&all)));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(are_stopped(&all), "it is gone");
+        assert!(!are_stopped(&[process(std::process::id().cast_signed(), 1, "this")]));
     }
 
     #[test]

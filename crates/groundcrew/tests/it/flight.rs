@@ -355,3 +355,29 @@ fn a_long_flight_is_cut_to_a_window_without_reading_what_is_outside() {
         "expected",
     ]);
 }
+
+#[test]
+fn rec_8_a_flight_whose_clock_jumped_is_shown_in_order_with_what_the_clock_said() {
+    let recordings = Recordings::new();
+    let mut recording = recordings.begin(0, SMALL);
+    let years = 10 * 365 * 86_400 * 1_000_000_000;
+    recording.fly(100);
+    for jump in [-years, years] {
+        recording.now.utc_ns += jump;
+        recording.fly(100);
+    }
+    recording.writer.finish("landed", recording.now);
+    recordings.run(&["verify", "last"]).ends(0).says(&["whole"]);
+    let lines =
+        recordings.run(&["cat", "last", "--type", "MetricSample", "--json"]).ends(0).lines();
+    let times: Vec<u64> = lines.iter().map(|line| line["time_ns"].as_u64().unwrap()).collect();
+    assert_eq!(times.len(), 300);
+    assert!(times.windows(2).all(|two| two[1] - two[0] == 10_000_000), "{times:?}");
+    let told = recordings.run(&["cat", "last", "--type", "TimeSync", "--json"]).ends(0).lines();
+    let at: Vec<i64> = told.iter().map(|line| line["body"]["utc_ns"].as_i64().unwrap()).collect();
+    assert!(at.len() == 2 && at[1] - at[0] > years, "there and back: {at:?}");
+    // Seconds since the beginning are those of the clock that counts.
+    let span = ["cat", "last", "--type", "MetricSample", "--from", "1.5", "--to", "1.99", "--json"];
+    assert_eq!(recordings.run(&span).ends(0).out.lines().count(), 50);
+    recordings.run(&["summarise", "last"]).ends(0).says(&["3.0"]);
+}

@@ -18,6 +18,7 @@ pub struct Flight<S> {
     source: S,
     segments: Vec<Segment>,
     torn_bytes: u64,
+    torn: BTreeSet<u32>,
 }
 
 /// A file with a segment.
@@ -118,11 +119,14 @@ impl<S: Source> Flight<S> {
     /// When the directory cannot be read, or holds no segment.
     pub fn open(source: S) -> Result<Self, NoFlight> {
         let entries = source.list().map_err(NoFlight::Io)?;
-        let mut torn_bytes = 0;
+        let (mut torn_bytes, mut torn) = (0, BTreeSet::new());
         let mut segments: Vec<Segment> = Vec::new();
         for entry in entries {
             match Name::parse(&entry.name) {
-                Some(Name::Torn(_)) => torn_bytes += entry.len,
+                Some(Name::Torn(number)) => {
+                    torn_bytes += entry.len;
+                    torn.insert(number);
+                }
                 Some(name) => segments.push(Segment { name, entry }),
                 None => {}
             }
@@ -131,7 +135,7 @@ impl<S: Source> Flight<S> {
         if segments.is_empty() && torn_bytes == 0 {
             return Err(NoFlight::Empty);
         }
-        Ok(Self { source, segments, torn_bytes })
+        Ok(Self { source, segments, torn_bytes, torn })
     }
 
     /// The segments, by number.
@@ -150,6 +154,12 @@ impl<S: Source> Flight<S> {
     #[must_use]
     pub fn torn_bytes(&self) -> u64 {
         self.torn_bytes
+    }
+
+    /// The segments of which recovery set something aside.
+    #[must_use]
+    pub fn torn(&self) -> &BTreeSet<u32> {
+        &self.torn
     }
 
     /// Bytes of all segments.

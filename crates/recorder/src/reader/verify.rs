@@ -107,7 +107,7 @@ pub fn verify_and<S: Source>(
     mut progress: impl FnMut(u64),
     mut each: impl FnMut(&Record<'_>),
 ) -> Report {
-    let mut auditor = Auditor::default();
+    let mut auditor = Auditor { set_aside: flight.torn().clone(), ..Auditor::default() };
     let met = flight.walk(|event| {
         match event {
             Event::Segment(segment, header) => {
@@ -137,7 +137,9 @@ pub fn verify_and<S: Source>(
     let first_kept = auditor.dropped_last.map_or(0, |last| last.saturating_add(1));
     let kept_before = u64::try_from(there.range(..first_kept).count()).unwrap_or(u64::MAX);
     report.dropped = u64::from(first_kept).saturating_sub(kept_before);
-    let missing = (first_kept..last).filter(|at| !there.contains(at));
+    // One that was set aside altogether had no record; a gap in the numbers would tell of one.
+    let missing =
+        (first_kept..last).filter(|at| !there.contains(at) && !flight.torn().contains(at));
     report.missing = missing.take(LIST_MAX).collect();
     report
 }
@@ -147,6 +149,8 @@ pub fn verify_and<S: Source>(
 struct Auditor {
     report: Report,
     number: Option<u32>,
+    /// Segments of which recovery set something aside.
+    set_aside: BTreeSet<u32>,
     sealed: bool,
     holes: Vec<Hole>,
     durable_bytes: u64,
@@ -181,7 +185,13 @@ struct SourceAudit {
 impl Auditor {
     fn segment(&mut self, header: &SegmentHead) {
         self.close_segment();
-        let follows = self.number.and_then(|number| number.checked_add(1)) == Some(header.number);
+        let next = self.number.map_or(0, |number| number.saturating_add(1));
+        let was_set_aside = |number: u32| self.set_aside.contains(&number);
+        let begins = self.number.is_none() && header.number == 0;
+        let follows = !begins && (next..header.number).all(was_set_aside);
+        if follows && self.number.is_none() {
+            self.next_seq = Some(0);
+        }
         self.excused |= !follows;
         self.report.resumed += u64::from(self.report.ended);
         if !follows || self.report.ended {

@@ -14,7 +14,19 @@ use super::{Moment, Writer};
 pub(super) struct Sealed {
     pub(super) number: u32,
     pub(super) bytes: u64,
+    /// Records that stand in no later segment again, as those do that a failed one had not durable.
+    pub(super) records: u64,
     pub(super) index: Index,
+}
+
+impl Sealed {
+    /// The next segment begins with this number: what failed here stands there again.
+    pub(super) fn stands_again_from(&mut self, seq: u64) {
+        if let Some(seqs) = self.index.seqs {
+            let again = (seqs.last + 1).saturating_sub(seq.max(seqs.first));
+            self.records = self.records.saturating_sub(again);
+        }
+    }
 }
 
 impl<S: Storage> Writer<S> {
@@ -52,7 +64,7 @@ impl<S: Storage> Writer<S> {
     }
 
     fn remove(&mut self, oldest: &Sealed) {
-        self.totals.records_evicted += oldest.index.records();
+        self.totals.records_evicted += oldest.records;
         self.totals.bytes_evicted += oldest.bytes;
         for name in [Name::Sealed(oldest.number), Name::Open(oldest.number)] {
             // One that cannot be removed is read once more; that is no loss.
@@ -62,7 +74,7 @@ impl<S: Storage> Writer<S> {
 }
 
 fn dropped(oldest: &Sealed) -> ComponentLifecycleEvent {
-    let Sealed { number, bytes, index } = oldest;
+    let Sealed { number, bytes, records, index } = oldest;
     let (from_ns, to_ns) = index.times.map_or((0, 0), |times| (times.first, times.last));
     ComponentLifecycleEvent {
         severity: Severity::Warning,
@@ -70,7 +82,7 @@ fn dropped(oldest: &Sealed) -> ComponentLifecycleEvent {
         event: "fdr_segment_dropped".to_owned(),
         detail: format!("segment {number} was dropped to make room"),
         segment: *number,
-        records: index.records(),
+        records: *records,
         size_bytes: *bytes,
         from_ns,
         to_ns,

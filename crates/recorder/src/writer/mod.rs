@@ -7,6 +7,8 @@
 //! more is counted by source and announced as soon as there is room (REC-4, REC-13).
 
 mod book;
+mod clock;
+mod end;
 mod evict;
 mod open;
 mod policy;
@@ -29,6 +31,7 @@ use crate::format::segment::Header;
 use crate::names::Name;
 use crate::storage::Storage;
 use book::Losses;
+use clock::Clock;
 use evict::Sealed;
 use open::Open;
 
@@ -87,6 +90,7 @@ pub struct Writer<S: Storage> {
     retry_at_ns: u64,
     sealed: VecDeque<Sealed>,
     losses: Losses,
+    clock: Clock,
     sources: Vec<SourceAttached>,
     schemas: Vec<TypeSchema>,
     totals: FlightFooter,
@@ -112,6 +116,7 @@ impl<S: Storage> Writer<S> {
             retry_at_ns: 0,
             sealed: VecDeque::new(),
             losses: Losses::default(),
+            clock: Clock::default(),
             sources: Vec::new(),
             schemas: Vec::new(),
             totals: FlightFooter::default(),
@@ -234,6 +239,12 @@ impl<S: Storage> Writer<S> {
     /// Writes and syncs what is due, and begins a new segment where one is due.
     pub fn tick(&mut self, now: Moment) {
         self.make_room(now);
+        if self.open.is_none() {
+            return;
+        }
+        if let Some(time) = self.clock.jumped(now) {
+            self.own(&time, now);
+        }
         let Some(open) = &mut self.open else { return };
         if let Err(error) = open.flush() {
             return self.fail("write", &error, now);
@@ -343,13 +354,9 @@ impl<S: Storage> Writer<S> {
         if open.header.number > 0 {
             self.totals.rollover_count += 1;
         }
-        let (waiting, seed) = (std::mem::take(&mut self.waiting), self.waiting_seed);
-        let mut rest = waiting.as_slice();
-        let open = self.open.insert(open);
-        while let frame::Step::Record { record, len } = frame::decode(rest, seed) {
-            open.push(&record, now.time_ns);
-            rest = rest.get(len..).unwrap_or_default();
-        }
+        self.clock.set(now);
+        let waiting = std::mem::take(&mut self.waiting);
+        self.open.insert(open).push_again(&waiting, self.waiting_seed, now.time_ns);
         for source in self.sources.clone() {
             self.own(&source, now);
         }
@@ -381,8 +388,9 @@ impl<S: Storage> Writer<S> {
         let number = open.header.number;
         self.trouble(Severity::Error, &format!("fdr_{what}_failed"), number, error);
         self.totals.bytes_written += open.len();
-        self.sealed.push_back(open.summary());
-        (self.waiting, self.waiting_seed) = open.not_durable();
+        let sealed;
+        (sealed, self.waiting, self.waiting_seed) = open.give_up();
+        self.sealed.push_back(sealed);
         // Readers take an unsealed segment as it is, so that this name may stay is no harm.
         let [from, to] = [Name::Open(number), Name::Sealed(number)].map(|name| name.to_string());
         self.storage.rename(&from, &to).ok();
@@ -407,30 +415,5 @@ impl<S: Storage> Writer<S> {
             segment,
             ..Default::default()
         });
-    }
-
-    /// Ends the flight; what the footer says, and whether all of it is durable.
-    pub fn finish(&mut self, reason: &str, now: Moment) -> (FlightFooter, bool) {
-        self.make_room(now);
-        self.announce_losses(now);
-        let open = self.open.as_ref().map_or(0, Open::len);
-        let footer = FlightFooter {
-            clean_shutdown: true,
-            reason: reason.to_owned(),
-            records_written: self.totals.records_written + 1,
-            bytes_written: self.totals.bytes_written + open,
-            ..self.totals.clone()
-        };
-        self.own(&footer, now);
-        // A failing disk gets one more chance, with all that is not durable in a fresh segment.
-        let sealed = self.open.is_some() && self.seal(now) || {
-            if self.open.is_none() {
-                self.begin(now);
-            }
-            self.open.is_some() && self.seal(now)
-        };
-        // The last name may be lost in a crash where this fails; what it names is not.
-        self.storage.sync_dir().ok();
-        (footer, sealed && self.waiting.is_empty())
     }
 }

@@ -1,10 +1,14 @@
 //! The segment that is being written.
 //!
 //! Frames that are not durable stay in memory until they are: after a failed sync nobody knows
-//! which of them reached the disk, and asking again would say yes without writing them.
+//! which of them reached the disk, and asking again would say yes without writing them. Those of the
+//! last sync stay until the next one: a file system that gives up in the middle of a sync may say
+//! yes to it and keep nothing, as ext4 does, and only what follows fails.
 
 use std::io;
 
+use crate::body::Body as _;
+use crate::body::types::Sync;
 use crate::format::frame::{self, Head, Record};
 use crate::format::index::{self, Index};
 use crate::format::segment::{Header, Trailer};
@@ -29,6 +33,8 @@ pub(super) struct Open<F> {
     /// Frames that are not durable; the first `handed` bytes of them were handed to the file.
     tail: Vec<u8>,
     handed: usize,
+    /// Frames that the last sync made durable.
+    last: Vec<u8>,
     /// When the first record was taken in here that is not durable and worth a sync.
     waiting_since_ns: Option<u64>,
     /// A write failed before; what stands at the end of the file is not known.
@@ -55,6 +61,7 @@ impl<F: SegmentFile> Open<F> {
             len,
             tail: Vec::with_capacity(FLUSH_BYTES * 2),
             handed: 0,
+            last: Vec::new(),
             waiting_since_ns: Some(now_ns),
             broken: None,
         })
@@ -72,6 +79,20 @@ impl<F: SegmentFile> Open<F> {
         {
             // The next tick hears of it from `flush`.
             self.broken = Some(error.kind());
+        }
+    }
+
+    /// Takes in what was not durable in a segment that failed, under the same numbers.
+    pub(super) fn push_again(&mut self, mut frames: &[u8], seed: u32, now_ns: u64) {
+        while let frame::Step::Record { record, len } = frame::decode(frames, seed) {
+            if record.head.kind == Sync::SCHEMA.kind && record.head.source == super::RECORDER {
+                // How much of the other one was durable says nothing about this one.
+                let sync = Sync { durable_bytes: 0, ..Sync::decode(record.body) };
+                self.push(&Record { head: record.head, body: &sync.to_bytes() }, now_ns);
+            } else {
+                self.push(&record, now_ns);
+            }
+            frames = frames.get(len..).unwrap_or_default();
         }
     }
 
@@ -95,7 +116,11 @@ impl<F: SegmentFile> Open<F> {
     /// Makes durable what was handed to the file; how many bytes of it are.
     pub(super) fn sync(&mut self) -> io::Result<u64> {
         self.file.sync()?;
-        self.tail.drain(..self.handed);
+        // Both keep their memory.
+        std::mem::swap(&mut self.last, &mut self.tail);
+        self.tail.clear();
+        self.tail.extend_from_slice(self.last.get(self.handed..).unwrap_or_default());
+        self.last.truncate(self.handed);
         self.handed = 0;
         self.waiting_since_ns = None;
         Ok(self.len - u64::try_from(self.tail.len()).unwrap_or(u64::MAX))
@@ -128,21 +153,26 @@ impl<F: SegmentFile> Open<F> {
     }
 
     pub(super) fn summary(&self) -> Sealed {
-        Sealed { number: self.header.number, bytes: self.len, index: self.index.clone() }
+        let (number, bytes, index) = (self.header.number, self.len, self.index.clone());
+        Sealed { number, bytes, records: index.records(), index }
     }
 
-    /// The frames that may not be on the disk, and the seed that they were made with.
-    pub(super) fn not_durable(self) -> (Vec<u8>, u32) {
-        let mut kept = Vec::with_capacity(self.tail.len());
-        let mut rest = self.tail.as_slice();
-        while let frame::Step::Record { record, len } = frame::decode(rest, self.seed) {
-            let (frame, behind) = rest.split_at(len);
-            // The next segment has an index of its own.
-            if record.head.kind != index::KIND {
-                kept.extend_from_slice(frame);
+    /// What is left of a segment that failed: the frames that may not be on the disk, which the next
+    /// segment takes, and the seed that they were made with.
+    pub(super) fn give_up(self) -> (Sealed, Vec<u8>, u32) {
+        let mut sealed = self.summary();
+        let mut kept = Vec::with_capacity(self.last.len() + self.tail.len());
+        for mut rest in [self.last.as_slice(), &self.tail] {
+            while let frame::Step::Record { record, len } = frame::decode(rest, self.seed) {
+                let (frame, behind) = rest.split_at(len);
+                // The next segment has an index of its own.
+                if record.head.kind != index::KIND {
+                    kept.extend_from_slice(frame);
+                    sealed.records = sealed.records.saturating_sub(1);
+                }
+                rest = behind;
             }
-            rest = behind;
         }
-        (kept, self.seed)
+        (sealed, kept, self.seed)
     }
 }

@@ -32,7 +32,7 @@ impl<S: Storage> Writer<S> {
     ///
     /// When it is none, cannot be read, or was not ended.
     pub fn resume(storage: S, boot: [u8; 16], policy: Policy) -> Result<Self, CannotResume> {
-        let mut sealed = Vec::new();
+        let mut sealed: Vec<Sealed> = Vec::new();
         let (mut last, mut next_seq, mut own_seq) = (None, 0, 0);
         for (name, entry) in segments(&storage)? {
             if let Name::Open(_) = name {
@@ -46,7 +46,11 @@ impl<S: Storage> Writer<S> {
             next_seq = index.seqs.map_or(next_seq, |seqs| next_seq.max(seqs.last + 1));
             own_seq = index.sources.get(&RECORDER).map_or(own_seq, |own| own_seq.max(own.last + 1));
             last = Some((reader.header, entry.clone()));
-            sealed.push(Sealed { number: name.number(), bytes: entry.len, index });
+            if let (Some(seqs), Some(before)) = (index.seqs, sealed.last_mut()) {
+                before.stands_again_from(seqs.first);
+            }
+            let records = index.records();
+            sealed.push(Sealed { number: name.number(), bytes: entry.len, records, index });
         }
         let (header, entry) = last.ok_or(NoFlight::Empty)?;
         let described = described(&storage, &entry)?;

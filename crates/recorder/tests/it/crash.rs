@@ -170,6 +170,32 @@ fn an_eviction_is_known_before_the_segment_is_gone() {
 }
 
 #[test]
+fn a_recording_that_goes_on_behind_a_crash_shows_no_loss_that_was_none() {
+    let whole = fly(2, ROOMY, None, None);
+    let mut went_on = 0;
+    for stop_at in 0..whole.disk.operations() {
+        let cut = fly(2, ROOMY, Some(stop_at), None);
+        // Everything that was written arrived, as when only the program ends: a segment may have
+        // its header and nothing else.
+        let mut disk = Model::default();
+        for Entry { name, .. } in cut.disk.list().unwrap() {
+            disk.put(&name, &cut.disk.content(&name).unwrap());
+        }
+        recover(&mut disk, groundcrew_recorder::writer::Moment::default()).unwrap();
+        if Flight::open(disk.clone()).is_ok_and(|flight| !flight.segments().is_empty()) {
+            let found = read(&disk).numbers.last().map_or(0, |last| last + 1);
+            let mut world = World::resume(disk.clone(), ROOMY, found);
+            world.live(&mut Chance::new(3), 20);
+            assert!(world.writer.finish("test", world.now).1);
+            let report = read(&disk).report;
+            assert!(report.clean() && !report.damaged(), "cut at {stop_at}: {report:?}");
+            went_on += 1;
+        }
+    }
+    assert!(went_on > 20, "{went_on}");
+}
+
+#[test]
 fn torn_bytes_are_set_aside_and_none_is_thrown_away() {
     let mut set_aside = 0;
     for stop_at in 5..60 {

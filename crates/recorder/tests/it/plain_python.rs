@@ -71,7 +71,7 @@ fn a_reader_of_76_lines_of_python_reads_the_same() {
     let whole = recorded(None, true);
     let open = recorded(None, false);
     // Records that were not durable stand twice, behind the segment whose sync failed.
-    let failed = recorded(Some((60, Fault::Once(ErrorKind::Other))), true);
+    let failed = recorded(Some((80, Fault::Once(ErrorKind::Other))), true);
     let crashed = recorded(None, false).crash(&mut Chance::new(5));
     let damaged = recorded(None, true);
     let name = &damaged.list().unwrap()[1].name;

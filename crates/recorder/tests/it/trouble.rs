@@ -4,10 +4,13 @@ use std::io::ErrorKind;
 
 use groundcrew_recorder::body::types::{Ending, SourceAttached, SourceEnded};
 use groundcrew_recorder::format::frame::BODY_MAX;
-use groundcrew_recorder::writer::{Entry, Policy};
+use groundcrew_recorder::names::Name;
+use groundcrew_recorder::recover::{Recovered, recover};
+use groundcrew_recorder::storage::Source as _;
+use groundcrew_recorder::writer::{Entry, Moment, Policy};
 
 use crate::model::{Chance, Fault, Model};
-use crate::world::{MINE, POLICY, SOURCE, World, read};
+use crate::world::{MINE, POLICY, Read, SOURCE, World, read};
 
 const ROOMY: Policy = Policy { flight_bytes: 1 << 30, ..POLICY };
 
@@ -97,12 +100,144 @@ fn rec_8_a_full_disk_costs_the_oldest_and_the_recording_goes_on() {
         world.pass(3);
     }
     world.pass(1000);
-    let (_, durable) = world.writer.finish("test", world.now);
+    let (footer, durable) = world.writer.finish("test", world.now);
     let read = read(&disk);
     assert!(durable, "{:?}", read.report);
-    assert!(read.report.missing.is_empty() && read.report.gaps.is_empty(), "{:?}", read.report);
+    // Segments that failed were evicted, too; what stands in a later one again was not.
+    assert!(footer.records_evicted > 0);
+    assert_eq!(read.report.records + footer.records_evicted, footer.records_written);
+    assert!(!read.report.damaged(), "{:?}", read.report);
     assert!(read.report.dropped > 0);
     assert_eq!(read.numbers.last(), Some(&999), "the newest are kept");
+}
+
+#[test]
+fn rec_12_a_sync_that_stands_in_another_segment_again_claims_nothing_there() {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), ROOMY);
+    for _ in 0..20 {
+        world.give();
+    }
+    world.sync();
+    disk.set_fault(Some((disk.operations(), Fault::Once(ErrorKind::Other))));
+    world.pass(20);
+    for _ in 0..5 {
+        world.give();
+    }
+    world.pass(1);
+    // Of the second segment nothing was synced, and its last bytes are torn.
+    let name = disk.list().unwrap().into_iter().map(|entry| entry.name).max().unwrap();
+    let whole = disk.content(&name).unwrap();
+    disk.put(&name, &whole[..whole.len() - 7]);
+    let report = read(&disk).report;
+    assert_eq!((report.corrupt.len(), report.torn.len()), (0, 1), "{report:?}");
+}
+
+/// A flight of 7 records whose segment of this number, 0 or 1, failed before anything in it was
+/// durable, and whose first bytes never reached the disk, as where a file system gives up.
+fn failing_at_the_start_of(number: u32) -> Model {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), ROOMY);
+    let fail = || disk.set_fault(Some((disk.operations(), Fault::Once(ErrorKind::Other))));
+    for _ in 0..5 {
+        world.give();
+    }
+    if number > 0 {
+        // What the last sync took in is written again, too.
+        world.sync();
+        world.give();
+        world.sync();
+        fail();
+        world.give();
+        world.pass(1);
+    }
+    while world.given < 7 {
+        world.give();
+    }
+    fail();
+    world.pass(1);
+    for name in [Name::Open(number), Name::Sealed(number)].map(|name| name.to_string()) {
+        if disk.content(&name).is_some() {
+            disk.put(&name, b"");
+        }
+    }
+    world.pass(600);
+    assert!(world.writer.finish("test", world.now).1);
+    disk
+}
+
+#[test]
+fn a_segment_that_was_set_aside_altogether_is_missing_only_where_its_numbers_are() {
+    let set_aside = |disk: &Model, number| {
+        disk.put(&Name::Torn(number).to_string(), b"");
+        for name in [Name::Open(number), Name::Sealed(number)] {
+            disk.delete(&name.to_string());
+        }
+    };
+    for number in [0, 1] {
+        let mut disk = failing_at_the_start_of(number);
+        set_aside(&disk, number);
+        assert_eq!(recover(&mut disk, Moment::default()).unwrap(), Recovered::default());
+        let Read { report, numbers } = read(&disk);
+        assert!(!report.damaged() && report.ended, "{number}: {report:?}");
+        assert_eq!(numbers, (0..7).collect());
+    }
+    // Where it had records they are missing.
+    let disk = failing_at_the_start_of(1);
+    set_aside(&disk, 0);
+    set_aside(&disk, 1);
+    let report = read(&disk).report;
+    assert_eq!((report.missing, report.gaps.len()), (vec![], 1));
+}
+
+#[test]
+fn rec_13_a_sync_that_lied_just_before_the_disk_failed_loses_nothing() {
+    let disk = Model::default();
+    let mut world = World::new(disk.clone(), ROOMY);
+    for _ in 0..5 {
+        world.give();
+    }
+    world.sync();
+    let before = disk.content("seg_00000.bin.tmp").unwrap();
+    for _ in 0..5 {
+        world.give();
+    }
+    world.sync();
+    // The file system gave up: it is as it was before the last sync, which had said yes.
+    disk.set_fault(Some((disk.operations(), Fault::Once(ErrorKind::Other))));
+    world.give();
+    world.pass(1);
+    let names = ["seg_00000.bin.tmp", "seg_00000.bin"];
+    let name = names.into_iter().find(|name| disk.content(name).is_some()).unwrap();
+    disk.put(name, &before);
+    world.pass(600);
+    assert!(world.writer.finish("test", world.now).1);
+    let Read { report, numbers } = read(&disk);
+    assert_eq!(numbers, (0..11).collect());
+    assert!(!report.damaged() && report.ended, "{report:?}");
+}
+
+#[test]
+fn rec_7_a_flight_that_ends_just_after_its_disk_came_back_ends_with_its_footer() {
+    for failing in 0..4 {
+        let disk = Model::default();
+        let mut world = World::new(disk.clone(), ROOMY);
+        world.live(&mut Chance::new(3), 50);
+        disk.set_fault(Some((disk.operations(), Fault::From(ErrorKind::ReadOnlyFilesystem))));
+        world.live(&mut Chance::new(4), 20);
+        // It comes back before the stop, or with the first operations of it.
+        disk.set_fault(None);
+        if failing > 0 {
+            let fault = Fault::Once(ErrorKind::ReadOnlyFilesystem);
+            disk.set_fault(Some((disk.operations() + failing - 1, fault)));
+        }
+        let (footer, durable) = world.writer.finish("test", world.now);
+        let read = read(&disk);
+        assert!(durable && read.report.ended, "{failing}: {:?}", read.report);
+        assert_eq!(read.report.footers.last(), Some(&footer));
+        assert_eq!(read.report.records, footer.records_written, "{failing}");
+        assert_eq!(read.numbers, (0..70).collect());
+    }
 }
 
 #[test]

@@ -84,10 +84,11 @@ impl Life {
         let (disks, places) = match options.blows {
             Blows::Kills => (None, Places::below(dir)),
             Blows::PowerCuts => {
-                let kinds = [Kind::Ext4, Kind::Xfs];
-                let kinds = [*random.one_of(&kinds), *random.one_of(&kinds)];
-                let (disks, places) = Disks::make(dir, kinds)?;
-                (Some(disks), places)
+                let mut kind = || options.disk.unwrap_or(*random.one_of(&Kind::ALL));
+                let disks = Disks::make(dir, &[("state", kind()), ("data", kind())])?;
+                let at = |name| Disks::at(dir, name);
+                let (state, data) = (at("state").join("state"), at("data").join("srv"));
+                (Some(disks), Places { root: dir.to_owned(), state, data })
             }
         };
         let host = Host::new(&options.program, places)?;

@@ -6,6 +6,7 @@
 //! A client writes rows all along. The first violation ends the run and keeps the life's directory.
 
 mod aim;
+mod blackbox;
 mod life;
 
 use std::collections::BTreeMap;
@@ -18,12 +19,15 @@ use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::Result;
+use crate::disks::Kind;
 use crate::host::Places;
 use crate::ledger::Ledger;
 use crate::postgres::Postgres;
 use crate::random::Random;
 use crate::subject::Subject;
 use life::Life;
+
+pub use blackbox::{NAME as RECORDER, Part};
 
 /// A host is given up after so many rounds: a new one has another layout and an empty history.
 const ROUNDS_PER_LIFE: u32 = 14;
@@ -62,6 +66,8 @@ pub struct Options {
     pub count: u32,
     /// Where chance begins.
     pub seed: u64,
+    /// The kind of the file systems; `None`: by chance.
+    pub disk: Option<Kind>,
     /// Where the lives lie.
     pub dir: PathBuf,
 }
@@ -74,7 +80,9 @@ impl Options {
                 Ok(Arc::new(Ledger::new(&self.program, places.data.join("data"))?))
             }
             crate::postgres::NAME => Ok(Arc::new(Postgres::new(places)?)),
-            other => bail!("there is no app {other:?} to break; there are ledger and postgres"),
+            other => {
+                bail!("there is no app {other:?} to break; there are ledger, postgres and recorder")
+            }
         }
     }
 }
@@ -96,6 +104,8 @@ pub struct Outcome {
     pub missed: u32,
     /// What went wrong, with everything to understand it.
     pub violation: Option<String>,
+    /// What else was counted.
+    pub figures: BTreeMap<&'static str, u64>,
     /// How long it took, in seconds.
     pub seconds: u64,
 }
@@ -105,6 +115,9 @@ pub struct Outcome {
 /// # Errors
 /// The rig itself failed.
 pub fn run(options: &Options, say: &mut dyn FnMut(&str)) -> Result<Outcome> {
+    if options.app == RECORDER {
+        return blackbox::run(options, say);
+    }
     let begun = Instant::now();
     let mut random = Random::new(options.seed);
     let mut outcome = Outcome::default();
@@ -172,6 +185,7 @@ impl Outcome {
             "ended_old": self.rounds - self.new,
             "lives": self.lives,
             "phases": self.phases,
+            "figures": self.figures,
             "violations": u32::from(self.violation.is_some()),
             "seconds": self.seconds,
         })
@@ -185,11 +199,18 @@ impl Outcome {
             // Writing to a text does not fail.
             writeln!(text, "| {phase} | {count} |").ok();
         }
+        for (what, figure) in &self.figures {
+            writeln!(text, "{what}: {figure}").ok();
+        }
         let verdict = if self.violation.is_some() { "VIOLATED" } else { "0 violations" };
+        // A recording has no releases.
+        let ended = match self.rounds - self.new {
+            _ if options.app == RECORDER => String::new(),
+            old => format!("{} ended new, {old} old; ", self.new),
+        };
         writeln!(
             text,
-            "{} {} of {} in {} rounds ({} aims missed) on {} hosts, {} s, seed {}: {} ended new, {} old; \
-             {verdict}",
+            "{} {} of {} in {} rounds ({} aims missed) on {} hosts, {} s, seed {}: {ended}{verdict}",
             self.blows,
             options.blows.name(),
             options.app,
@@ -198,8 +219,6 @@ impl Outcome {
             self.lives,
             self.seconds,
             options.seed,
-            self.new,
-            self.rounds - self.new,
         )
         .ok();
         text

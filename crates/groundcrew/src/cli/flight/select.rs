@@ -243,9 +243,11 @@ impl Selection {
     }
 }
 
-/// Says which segments are missing between others; the first ones may have gone to make room.
+/// Says which segments are missing between others; the first ones may have gone to make room, and one
+/// that recovery set aside altogether had no record.
 fn missing(flight: &Flight<Medium>) -> bool {
-    let numbers: Vec<u32> = flight.segments().iter().map(|one| one.name.number()).collect();
+    let there = flight.segments().iter().map(|one| one.name.number());
+    let numbers: BTreeSet<u32> = there.chain(flight.torn().iter().copied()).collect();
     let mut gaps = numbers.iter().zip(numbers.iter().skip(1)).filter_map(|(before, after)| {
         let first = before.saturating_add(1);
         (first < *after).then_some((first, after - 1))
