@@ -8,7 +8,7 @@ use std::time::Duration;
 use groundcrew_drivers::host::busy::{BusyFlag, Mode};
 use groundcrew_engine::ports::Busy;
 use groundcrew_recorder::body::Body;
-use groundcrew_recorder::body::types::{ComponentLifecycleEvent, Severity, TimeSync};
+use groundcrew_recorder::body::types::{ComponentLifecycleEvent, Severity};
 use groundcrew_recorder::recorder::{Options, Recorder, Stopped, now};
 use groundcrew_recorder::ring::Producer;
 use groundcrew_recorder::ring::heap::Heap;
@@ -27,10 +27,6 @@ use crate::service::Manager;
 
 /// Between two looks at the busy flag.
 const LOOK: Duration = Duration::from_millis(100);
-/// Between two times that both clocks are recorded.
-const CLOCKS_NS: u64 = 60_000_000_000;
-/// A clock that was set by more than this is recorded at once.
-const STEP_NS: u64 = 100_000_000;
 /// The recorder's thread gives a sign of life if it looked at its rings within so long.
 const TURN_NS: u64 = 20_000_000_000;
 /// What the recorder itself is called in its recordings.
@@ -49,7 +45,6 @@ pub(super) struct Pilot {
     run: PathBuf,
     tell: Sender<Told>,
     heard: Receiver<Told>,
-    clocks: Clocks,
     /// The last trouble that was told.
     told: String,
     sign_at_ns: u64,
@@ -60,27 +55,6 @@ pub(super) struct Pilot {
 struct Told {
     flight: String,
     aboard: Aboard,
-}
-
-/// The two clocks as they were recorded last.
-#[derive(Debug, Default)]
-struct Clocks {
-    said: Option<Moment>,
-}
-
-impl Clocks {
-    /// Whether it is to be recorded that it is `now`.
-    fn are_news(&mut self, now: Moment) -> bool {
-        let news = self.said.is_none_or(|said| {
-            let gone = now.time_ns.saturating_sub(said.time_ns);
-            let should = said.utc_ns.saturating_add(i64::try_from(gone).unwrap_or(i64::MAX));
-            gone >= CLOCKS_NS || now.utc_ns.abs_diff(should) >= STEP_NS
-        });
-        if news {
-            self.said = Some(now);
-        }
-        news
-    }
 }
 
 impl Pilot {
@@ -114,7 +88,6 @@ impl Pilot {
             run: settings.run.clone(),
             tell,
             heard,
-            clocks: Clocks::default(),
             told: String::new(),
             sign_at_ns: 0,
         };
@@ -135,10 +108,6 @@ impl Pilot {
                 Turn::Stay => {}
                 turn @ Turn::Begin => self.turned(turn, Self::begin, manager, now),
                 turn @ Turn::End => self.turned(turn, Self::finish, manager, now),
-            }
-            if self.clocks.are_news(now) {
-                let utc_ns = now.utc_ns;
-                self.push(&TimeSync { utc_ns, ..TimeSync::default() });
             }
             self.note_who_is_aboard();
             self.give_sign(manager, now);
@@ -190,7 +159,6 @@ impl Pilot {
         let changed = with(&self.desk, |recorder| recorder.change_flights(writer, &reason));
         let stopped = changed.map_err(cannot)?.map_err(|error| cannot(chain(&error)))?;
         self.flown = Some(flown);
-        self.clocks = Clocks::default();
         self.say(Severity::Info, "fdr_flight_begins", &id);
         self.ask_who_is_aboard(&id);
         Ok(told(format!("flight {id} has begun"), "the standing recording", &stopped))
@@ -217,7 +185,6 @@ impl Pilot {
             // The flight says the same; the next start writes it.
             self.say(Severity::Warning, "fdr_manifest", &chain(&error));
         }
-        self.clocks = Clocks::default();
         Ok(said)
     }
 
@@ -305,29 +272,4 @@ fn told(said: String, what: &str, stopped: &Stopped) -> String {
         said.push_str(&format!("; the end of {what} could not be made durable"));
     }
     said
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rec_8_both_clocks_are_recorded_each_minute_and_when_one_was_set() {
-        let mut clocks = Clocks::default();
-        let s = 1_000_000_000;
-        let at =
-            |time_s: u64, utc_s: i64| Moment { time_ns: time_s * s, utc_ns: utc_s * 1_000_000_000 };
-        let looks = [
-            (at(10, 1000), true),
-            (at(11, 1001), false),
-            (at(12, 500_000), true),
-            (at(13, 500_001), false),
-            (at(14, -3), true),
-            (at(74, 57), true),
-            (at(75, 58), false),
-        ];
-        for (now, news) in looks {
-            assert_eq!(clocks.are_news(now), news, "{now:?}");
-        }
-    }
 }
