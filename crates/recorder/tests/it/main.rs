@@ -8,6 +8,7 @@ mod plain_python;
 mod python;
 mod recorder;
 mod ring;
+mod strange;
 mod trouble;
 mod whole;
 mod world;
