@@ -124,6 +124,13 @@ pub(crate) fn ids_of(user: &spec::User) -> Result<(u32, u32), Error> {
     shim::identity(user).map(|identity| (identity.uid, identity.gid))
 }
 
+/// The number of a group of this host, by its name or its number; `None`: there is none.
+#[must_use]
+pub fn group_id(name: &str) -> Option<u32> {
+    let text = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    users::group_id(&text, name)
+}
+
 /// Says one line to whoever listens; nobody may, the client can be gone.
 fn say(to: &mut impl std::io::Write, line: &str) {
     if writeln!(to, "{line}").is_ok() {

@@ -58,13 +58,14 @@ pub(crate) fn run(settings: Settings, overrides: Overrides) -> Result<Exit, Refu
     })?;
     let teller = crew.tell()?;
     let count = crew.settings().apps.len();
-    talk(&format!("groundcrew: agent ready, {count} {}", if count == 1 { "app" } else { "apps" }));
-    manager.ready(count);
+    let apps = format!("{count} {}", if count == 1 { "app" } else { "apps" });
+    talk(&format!("groundcrew: agent ready, {apps}"));
+    manager.ready(&format!("looking after {apps}"));
     let manager = Arc::new(manager);
     watch(&crew, &run, &manager)?;
     while ending.wait(TICK) != Woken::Shutdown {}
     talk("groundcrew: agent is asked to end");
-    manager.stopping();
+    manager.stopping("ending; apps keep running");
     crew.end();
     teller.end();
     // What a dead socket would say is "connection refused"; none at all says it sooner.

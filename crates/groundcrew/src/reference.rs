@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 48] = [
+const CODES_OF: [(&str, &[u8]); 49] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -30,6 +30,7 @@ const CODES_OF: [(&str, &[u8]); 48] = [
     ("install", &[1]),
     ("uninstall", &[1]),
     ("agent", &[1, 75]),
+    ("recorder", &[1, 6, 75]),
     ("once", &[1, 3, 4, 5, 7, 8, 75]),
     ("check", &[1, 3, 4, 75]),
     ("update", &[1, 3, 4, 5, 7, 8, 75]),

@@ -1,7 +1,7 @@
-//! Tells a service manager how the agent is: ready, alive, ending. The protocol of `sd_notify(3)`:
+//! Tells a service manager how a role is: ready, alive, ending. The protocol of `sd_notify(3)`:
 //! one datagram with lines `NAME=value` to the socket that `NOTIFY_SOCKET` names.
 //!
-//! Without a service manager nothing is said. What cannot be sent is not tried again: the agent's
+//! Without a service manager nothing is said. What cannot be sent is not tried again: a role's
 //! work does not depend on anybody listening.
 
 use std::ffi::OsString;
@@ -42,20 +42,19 @@ impl Manager {
         self.watchdog.map(|wait| wait / SIGNS_PER_WAIT)
     }
 
-    /// The agent serves.
-    pub(crate) fn ready(&self, apps: usize) {
-        let noun = if apps == 1 { "app" } else { "apps" };
-        self.say(&format!("READY=1\nSTATUS=looking after {apps} {noun}"));
+    /// The role serves, and what it does.
+    pub(crate) fn ready(&self, status: &str) {
+        self.say(&format!("READY=1\nSTATUS={status}"));
     }
 
-    /// The agent is alive.
+    /// The role is alive.
     pub(crate) fn alive(&self) {
         self.say("WATCHDOG=1");
     }
 
-    /// The agent ends.
-    pub(crate) fn stopping(&self) {
-        self.say("STOPPING=1\nSTATUS=ending; apps keep running");
+    /// The role ends, and what that means.
+    pub(crate) fn stopping(&self, status: &str) {
+        self.say(&format!("STOPPING=1\nSTATUS={status}"));
     }
 
     /// Something for people.
@@ -99,13 +98,13 @@ mod tests {
             ("WATCHDOG_USEC", "6000000"),
             ("WATCHDOG_PID", "7"),
         ]);
-        manager.ready(2);
+        manager.ready("looking after 2 apps");
         assert_eq!(said(), "READY=1\nSTATUS=looking after 2 apps");
         manager.alive();
         assert_eq!(said(), "WATCHDOG=1");
         manager.status("two\nlines");
         assert_eq!(said(), "STATUS=two lines");
-        manager.stopping();
+        manager.stopping("ending; apps keep running");
         assert!(said().starts_with("STOPPING=1\n"));
         assert_eq!(manager.sign_every(), Some(Duration::from_secs(2)));
     }

@@ -177,6 +177,24 @@ impl FlightDir {
         self.path.join(THUMBNAILS)
     }
 
+    /// Removes a flight in which nothing was recorded: no segment, no picture; whether it was one.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be looked at or removed.
+    pub fn remove_empty(self) -> Result<bool, BadDir> {
+        for dir in [self.path.join(SEGMENTS), self.thumbnails()] {
+            match fs::read_dir(&dir).map(|mut entries| entries.next().is_none()) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(BadDir::io("list", &dir)(error)),
+            }
+        }
+        fs::remove_dir_all(&self.path).map_err(BadDir::io("remove", &self.path))?;
+        Ok(true)
+    }
+
     /// Its manifest; `None`: there is none, which is no harm.
     ///
     /// # Errors
@@ -238,6 +256,20 @@ impl FlightDir {
         sync_dir(&self.path)
     }
 
+    /// Whether somebody writes the flight.
+    ///
+    /// # Errors
+    ///
+    /// When that cannot be found out.
+    pub fn is_claimed(&self) -> Result<bool, BadDir> {
+        let dir = File::open(&self.path).map_err(BadDir::io("open", &self.path))?;
+        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockShared) {
+            Ok(()) => Ok(false),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(true),
+            Err(error) => Err(BadDir::io("lock", &self.path)(error.into())),
+        }
+    }
+
     /// Claims the flight for writing, for as long as what is given lives.
     ///
     /// # Errors
@@ -248,10 +280,7 @@ impl FlightDir {
         match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => Ok(Claim { _dir: dir }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(BadDir::Claimed(self.path.clone())),
-            Err(error) => {
-                let path = self.path.clone();
-                Err(BadDir::Io { doing: "lock", path, source: error.into() })
-            }
+            Err(error) => Err(BadDir::io("lock", &self.path)(error.into())),
         }
     }
 }
@@ -328,7 +357,9 @@ mod tests {
     fn a_flight_is_claimed_once_and_free_when_its_writer_is_gone() {
         let root = tempfile::tempdir().unwrap();
         let flight = FlightDir::create(root.path(), &manifest(1000)).unwrap();
+        assert!(!flight.is_claimed().unwrap());
         let claim = flight.claim().unwrap();
+        assert!(flight.is_claimed().unwrap());
         assert!(matches!(flight.claim(), Err(BadDir::Claimed(_))));
         drop(claim);
         flight.claim().unwrap();

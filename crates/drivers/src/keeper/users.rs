@@ -29,11 +29,7 @@ pub(super) fn resolve(passwd: &str, group: &str, user: &User) -> Result<Identity
     };
     let uid = uid.ok_or_else(|| unknown(&user.name, "there is no such user in /etc/passwd"))?;
     let group_id = |name: &str| {
-        entries(group)
-            .find(|fields| fields.first() == Some(&name))
-            .and_then(|fields| number(&fields, 2))
-            .or_else(|| name.parse().ok())
-            .ok_or_else(|| unknown(name, "there is no such group in /etc/group"))
+        group_id(group, name).ok_or_else(|| unknown(name, "there is no such group in /etc/group"))
     };
     let gid = match &user.group {
         Some(name) => group_id(name)?,
@@ -58,6 +54,13 @@ pub(super) fn resolve(passwd: &str, group: &str, user: &User) -> Result<Identity
     groups.dedup();
     let home = entry.as_ref().and_then(|fields| fields.get(5)).map(PathBuf::from);
     Ok(Identity { uid, gid, groups, name, home })
+}
+
+/// The number of a group, by its name or its number, with the content of the file.
+pub(super) fn group_id(group: &str, name: &str) -> Option<u32> {
+    let entry = entries(group).find(|fields| fields.first() == Some(&name));
+    let number = entry.and_then(|fields| fields.get(2)?.parse().ok());
+    number.or_else(|| name.parse().ok())
 }
 
 fn entries(text: &str) -> impl Iterator<Item = Vec<&str>> {

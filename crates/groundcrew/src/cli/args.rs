@@ -132,6 +132,8 @@ pub(crate) enum Command {
     Uninstall(UninstallArgs),
     /// Look after all apps until SIGTERM.
     Agent,
+    /// Record flights until SIGTERM, agent alive or not.
+    Recorder,
     /// Look once at every app, update what may be updated, and end.
     Once {
         /// How long to wait.

@@ -35,6 +35,7 @@ use crate::config::{Overrides, Settings};
 use crate::crew::request::{Reply, Request};
 use crate::crew::socket::Line;
 use crate::exit::{Exit, Refusal};
+use crate::recorder;
 pub(crate) use args::Args;
 use args::Command;
 use print::Printer;
@@ -115,6 +116,7 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Uninstall(args) => install::uninstall(&args, printer),
         Command::Config { command } => config::run(command, &overrides, printer),
         Command::Agent => agent::run(settings()?, overrides.clone()),
+        Command::Recorder => recorder::run(&settings()?),
         Command::Once { wait } => update::once(settings()?, &overrides, wait, printer),
         Command::Check { app } => show::check(settings()?, &overrides, app.as_deref(), printer),
         Command::Update(ask) if ask.dry_run => {

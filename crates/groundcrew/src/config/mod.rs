@@ -11,6 +11,7 @@ mod health;
 pub(crate) mod inputs;
 mod launch;
 mod problem;
+mod recorder;
 #[cfg(test)]
 mod reference;
 pub(crate) mod settings;
@@ -22,6 +23,7 @@ pub(crate) mod units;
 use std::path::{Path, PathBuf};
 
 pub(crate) use problem::{Problem, Problems, nearest};
+pub(crate) use recorder::RecorderSettings;
 pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
 

@@ -12,6 +12,7 @@ use groundcrew_engine::ports::Severity;
 use super::fragments;
 use super::inputs::Inputs;
 use super::problem::{Problem, Problems, nearest};
+use super::recorder::{self, RecorderSettings};
 use super::{Overrides, across, app, health, units};
 use crate::exit::Refusal;
 
@@ -36,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) run: PathBuf,
     /// Where recordings are kept.
     pub(crate) recordings: PathBuf,
+    /// How they are made.
+    pub(crate) recorder: RecorderSettings,
     /// The busy flag.
     pub(crate) busy: BusyFlag,
     /// A person says that the wall clock is right.
@@ -295,6 +298,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         Some(text) => check.path(&["recorder", "root"], text),
         None => state.join(RECORDINGS),
     };
+    let recorder = recorder::settings(&mut check, &file.recorder);
     let busy = busy(&mut check, &file.busy, &run);
     let targets = file
         .notify
@@ -316,6 +320,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
         state,
         run,
         recordings,
+        recorder,
         busy,
         clock_is_right: matches!(file.clock.synchronized, Some(fragments::Synchronized::Always)),
         notify: targets,

@@ -1,7 +1,7 @@
 //! The control socket: the agent's end and the command line's end.
 //!
-//! A plain Unix socket, mode 0600, in a directory of mode 0700: whoever may open it may do what the
-//! agent may. Each connection has a thread, a limit on its lines and a limit on its silence.
+//! A plain Unix socket, mode 0600, in a directory that everybody may pass and nobody may list:
+//! whoever may open it may do what the agent may. Each connection has a thread, a limit on its lines and a limit on its silence.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
@@ -142,6 +142,15 @@ impl Line {
     ///
     /// Somebody is there and does not let us in.
     pub(crate) fn open(run: &Path) -> Result<Option<Self>, Refusal> {
+        Self::open_within(run, ANSWER_WITHIN)
+    }
+
+    /// Connects for answers that come within so long each; `None`: nobody is there.
+    ///
+    /// # Errors
+    ///
+    /// Somebody is there and does not let us in.
+    pub(crate) fn open_within(run: &Path, within: Duration) -> Result<Option<Self>, Refusal> {
         let path = path(run);
         match UnixStream::connect(&path) {
             Ok(stream) => {
@@ -149,7 +158,7 @@ impl Line {
                     let text = format!("cannot set up {}: {error}", path.display());
                     Refusal::new(Exit::Unreachable, text)
                 };
-                stream.set_read_timeout(Some(ANSWER_WITHIN)).map_err(unreachable)?;
+                stream.set_read_timeout(Some(within)).map_err(unreachable)?;
                 stream.set_write_timeout(Some(SILENCE)).map_err(unreachable)?;
                 Ok(Some(Self { reader: BufReader::new(stream), path }))
             }
@@ -225,7 +234,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = serving(dir.path());
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-        assert_eq!((mode(&path(&run)), mode(&run)), (0o600, 0o700));
+        assert_eq!((mode(&path(&run)), mode(&run)), (0o600, 0o711));
         let mut line = Line::open(&run).unwrap().unwrap();
         for _ in 0..3 {
             assert!(matches!(line.ask(Request::Ping), Ok(Reply::Pong { .. })));

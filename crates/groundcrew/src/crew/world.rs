@@ -256,13 +256,16 @@ pub(crate) fn lock_volumes(app: &AppSettings) -> Result<Vec<Lock>, String> {
 /// so.
 pub(crate) const STATE_MODE: u32 = 0o711;
 
+/// The same for the run directory: apps look for markers in it, and record.
+const RUN_MODE: u32 = 0o711;
+
 /// Makes the directories that the settings name.
 ///
 /// # Errors
 ///
 /// The host failed.
 pub(crate) fn make_places(settings: &Settings) -> Result<(), Refusal> {
-    for (dir, mode) in [(&settings.state, STATE_MODE), (&settings.run, 0o700)] {
+    for (dir, mode) in [(&settings.state, STATE_MODE), (&settings.run, RUN_MODE)] {
         std::fs::DirBuilder::new()
             .recursive(true)
             .mode(mode)

@@ -156,10 +156,10 @@ fn of_two_footers_the_last_counts_and_it_is_said() {
     recording.writer.finish("landed", recording.now);
     recording.fly(10);
     recording.writer.finish("landed again", recording.now);
-    recordings
-        .run(&["summarise", "last", "--require-clean"])
-        .ends(0)
-        .says(&["it ended: landed again", "there are 2 footers; the last one counts"]);
+    recordings.run(&["summarise", "last", "--require-clean"]).ends(0).says(&[
+        "it ended: landed again",
+        "there are 2 footers (it was gone on with once); the last",
+    ]);
     recordings.run(&["verify", "last"]).ends(0).says(&["there are 2 footers", "whole"]);
     recordings.run(&["recover", "last"]).ends(0).says(&["the manifest was written anew"]);
     recordings.run(&["recover", "last"]).ends(0).says(&["nothing to do"]);

@@ -27,6 +27,7 @@ mod many;
 mod mcap;
 mod postmortem;
 mod recorded;
+mod recorder_role;
 mod rest;
 mod rollback;
 mod shell;

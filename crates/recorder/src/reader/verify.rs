@@ -60,6 +60,9 @@ pub struct Report {
     pub silent: BTreeMap<u16, u64>,
     /// Footers, in their order.
     pub footers: Vec<FlightFooter>,
+    /// How often it was ended and then gone on with in another segment, as the recording outside
+    /// flights is.
+    pub resumed: u64,
     /// Whether a footer is the last record.
     pub ended: bool,
 }
@@ -180,8 +183,10 @@ impl Auditor {
         self.close_segment();
         let follows = self.number.and_then(|number| number.checked_add(1)) == Some(header.number);
         self.excused |= !follows;
-        if !follows {
-            // What a source said in segments that are not there is not known.
+        self.report.resumed += u64::from(self.report.ended);
+        if !follows || self.report.ended {
+            // What a source said in segments that are not there is not known, and what it said
+            // between two parts of a recording went elsewhere.
             self.sources.iter_mut().for_each(|source| source.next = None);
         }
         self.number = Some(header.number);

@@ -8,12 +8,13 @@
 mod rings;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::body::types::FlightFooter;
 use crate::ring::heap::{self, Heap};
 use crate::ring::shared::{self, RingError};
 use crate::ring::{Consumer, Producer};
-use crate::storage::Storage;
+use crate::storage::{Disk, Storage};
 use crate::writer::{Moment, Writer};
 use rings::Rings;
 use source::{Ring, Side};
@@ -37,7 +38,8 @@ const NAME_MAX: usize = 64;
 /// What the file of a ring is called behind its name.
 const ENDING: &str = "ring";
 /// Draining takes at most so long once it was told to stop (REC-7).
-pub const DRAIN_MAX: Duration = Duration::from_millis(200);
+pub const DRAIN_MAX: Duration = Duration::from_nanos(DRAIN_MAX_NS);
+const DRAIN_MAX_NS: u64 = 200_000_000;
 
 /// How a ring is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,25 +110,34 @@ pub struct Stopped {
 }
 
 /// What the thread is told.
-enum Word {
+enum Word<S: Storage> {
     Ring(Box<Ring>),
+    ChangeFlights { next: Box<Writer<S>>, reason: String, ended: Sender<Stopped> },
     Stop(String),
 }
 
 /// A recorder at work.
 #[derive(Debug)]
-pub struct Recorder {
-    words: Sender<Word>,
+pub struct Recorder<S: Storage = Disk> {
+    words: Sender<Word<S>>,
     thread: JoinHandle<Stopped>,
     dir: Option<PathBuf>,
     made: Mutex<Made>,
+    turned_ns: Arc<AtomicU64>,
 }
 
 /// Which rings there are.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Made {
+    /// Rings that are drained.
     count: usize,
-    shared: BTreeMap<String, PathBuf>,
+    /// The highest number that was given; 0 is the recorder itself.
+    last: u16,
+    /// Rings that were drained and are over.
+    over: Receiver<u16>,
+    /// Their numbers, to be given again when there are no others.
+    free: VecDeque<u16>,
+    shared: BTreeMap<String, (u16, PathBuf)>,
 }
 
 /// The time by the two clocks that matter.
@@ -137,21 +148,22 @@ pub fn now() -> Moment {
     Moment { time_ns, utc_ns: ns(clock_gettime(ClockId::Realtime)) }
 }
 
-impl Recorder {
+impl<S> Recorder<S>
+where
+    S: Storage + Send + 'static,
+    S::File: Send,
+{
     /// Begins to record with `writer`. In `rings`, a directory of a tmpfs that only the recorder
     /// may write to, lie the shared rings; those that an earlier recorder left are taken over.
     ///
     /// # Errors
     ///
     /// The directory cannot be read, or there is no thread.
-    pub fn start<S>(writer: Writer<S>, rings: Option<&Path>) -> Result<Self, CannotStart>
-    where
-        S: Storage + Send + 'static,
-        S::File: Send,
-    {
+    pub fn start(writer: Writer<S>, rings: Option<&Path>) -> Result<Self, CannotStart> {
         let (words, heard) = channel();
-        let mut made = Made::default();
-        let mut own = Rings::new(writer);
+        let (over, ended) = channel();
+        let mut made = Made::new(ended);
+        let mut own = Rings::new(writer, over);
         if let Some(dir) = rings {
             let unread = |source| CannotStart::Rings { path: dir.to_owned(), source };
             for path in left_behind(dir).map_err(unread)? {
@@ -159,8 +171,12 @@ impl Recorder {
             }
         }
         let thread = std::thread::Builder::new().name("recorder".to_owned());
-        let thread = thread.spawn(move || record(own, &heard)).map_err(CannotStart::Thread)?;
-        Ok(Self { words, thread, dir: rings.map(Path::to_owned), made: Mutex::new(made) })
+        let turned_ns = Arc::new(AtomicU64::new(now().time_ns));
+        let turned = Arc::clone(&turned_ns);
+        let thread = thread.spawn(move || record(own, &heard, &turned));
+        let thread = thread.map_err(CannotStart::Thread)?;
+        let dir = rings.map(Path::to_owned);
+        Ok(Self { words, thread, dir, made: Mutex::new(made), turned_ns })
     }
 
     /// A producer in this process.
@@ -173,7 +189,7 @@ impl Recorder {
         let number = made.number(name)?;
         let (producer, consumer) = heap::ring(options.bytes, options.critical);
         self.drain(Ring::new(number, name, Side::Heap(consumer)))?;
-        made.count += 1;
+        made.give(number);
         Ok(producer)
     }
 
@@ -185,7 +201,8 @@ impl Recorder {
     pub fn shared(&self, name: &str, options: Options) -> Result<PathBuf, NoRing> {
         let dir = self.dir.as_ref().ok_or(NoRing::NoDirectory)?;
         let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(path) = made.shared.get(name) {
+        made.tidy();
+        if let Some((_, path)) = made.shared.get(name) {
             return Ok(path.clone());
         }
         let number = made.number(name)?;
@@ -195,13 +212,40 @@ impl Recorder {
         let Options { bytes, critical } = options;
         let consumer = shared::create(&path, shared::Options { bytes, critical, generation })?;
         self.drain(Ring::new(number, name, Side::Shared(consumer)))?;
-        made.count += 1;
-        made.shared.insert(name.to_owned(), path.clone());
+        made.give(number);
+        made.shared.insert(name.to_owned(), (number, path.clone()));
         Ok(path)
     }
 
     fn drain(&self, ring: Ring) -> Result<(), NoRing> {
         self.words.send(Word::Ring(Box::new(ring))).map_err(|_| NoRing::Ended)
+    }
+
+    /// Ends the flight with what was published until now, and goes on with the one that `next`
+    /// writes: nothing is lost between the two. How the flight ended.
+    ///
+    /// # Errors
+    ///
+    /// The thread had panicked.
+    pub fn change_flights(&self, next: Writer<S>, reason: &str) -> Result<Stopped, Panicked> {
+        let (ended, hear) = channel();
+        let (next, reason) = (Box::new(next), reason.to_owned());
+        // A thread that is gone answers nothing.
+        self.words.send(Word::ChangeFlights { next, reason, ended }).ok();
+        hear.recv().map_err(|_| Panicked)
+    }
+
+    /// When the thread last looked at its rings, nanoseconds of `CLOCK_BOOTTIME`: a watchdog's
+    /// measure, for a disk may hold it up.
+    #[must_use]
+    pub fn turned_ns(&self) -> u64 {
+        self.turned_ns.load(Ordering::Relaxed)
+    }
+
+    /// Whether the thread is there no more though nobody stopped it.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
     }
 
     /// Ends the flight: takes nothing more in from this process, drains within [`DRAIN_MAX`],
@@ -218,16 +262,47 @@ impl Recorder {
 }
 
 impl Made {
-    /// The number for a ring of this name.
-    fn number(&self, name: &str) -> Result<u16, NoRing> {
+    fn new(over: Receiver<u16>) -> Self {
+        Self { count: 0, last: 0, over, free: VecDeque::new(), shared: BTreeMap::new() }
+    }
+
+    /// The number for a ring of this name. One that was another ring's in the same flight is only
+    /// taken when all others were, the one that is free for longest first.
+    fn number(&mut self, name: &str) -> Result<u16, NoRing> {
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
         let fits = (1..=NAME_MAX).contains(&name.len()) && !name.starts_with('.');
         if !fits || !name.bytes().all(plain) {
             return Err(NoRing::Name(name.to_owned()));
         }
-        // Number 0 is the recorder itself.
-        let number = u16::try_from(self.count + 1).ok().filter(|_| self.count < RINGS_MAX);
+        self.tidy();
+        if self.count >= RINGS_MAX {
+            return Err(NoRing::TooMany);
+        }
+        let number = self.last.checked_add(1).or_else(|| self.free.front().copied());
         number.ok_or(NoRing::TooMany)
+    }
+
+    /// Takes note of the rings that are over. Nothing comes out of a file that was given up.
+    fn tidy(&mut self) {
+        for number in self.over.try_iter() {
+            self.count -= 1;
+            self.free.push_back(number);
+            let file = self.shared.extract_if(.., |_, (of, _)| *of == number).next();
+            if let Some((_, (_, path))) = file {
+                // Its producer goes on into nowhere, as before; a new one gets a new file.
+                fs::remove_file(path).ok();
+            }
+        }
+    }
+
+    /// A ring has this number from now on.
+    fn give(&mut self, number: u16) {
+        self.count += 1;
+        if self.free.front() == Some(&number) {
+            self.free.pop_front();
+        } else {
+            self.last = number;
+        }
     }
 }
 
@@ -252,22 +327,33 @@ fn take_over<S: Storage>(path: &Path, made: &mut Made, rings: &mut Rings<S>) {
         Ok((_, Err(error))) => return rings.refuse(name, &error, now()),
         Err(error) => return rings.refuse(name, &error, now()),
     };
-    made.count += 1;
-    made.shared.insert(name.to_owned(), path.to_owned());
+    made.give(number);
+    made.shared.insert(name.to_owned(), (number, path.to_owned()));
     rings.add(Ring::new(number, name, Side::Shared(consumer)));
 }
 
 /// The thread.
-fn record<S: Storage>(mut rings: Rings<S>, heard: &Receiver<Word>) -> Stopped {
+fn record<S: Storage>(
+    mut rings: Rings<S>,
+    heard: &Receiver<Word<S>>,
+    turned_ns: &AtomicU64,
+) -> Stopped {
     let mut wait = Duration::ZERO;
     let reason = loop {
         match heard.recv_timeout(wait) {
             Ok(Word::Ring(ring)) => rings.add(*ring),
+            Ok(Word::ChangeFlights { next, reason, ended }) => {
+                let stopped = rings.change_flights(*next, &reason, now);
+                // Whoever asked may have given up waiting.
+                ended.send(stopped).ok();
+            }
             Ok(Word::Stop(reason)) => break reason,
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break "the recorder was dropped".to_owned(),
         }
-        wait = if rings.round(now()) { Duration::ZERO } else { IDLE };
+        let now = now();
+        turned_ns.store(now.time_ns, Ordering::Relaxed);
+        wait = if rings.round(now) { Duration::ZERO } else { IDLE };
     };
     // Rings that were made before the stop were sent before it.
     rings.stop(&reason, now)

@@ -1,6 +1,7 @@
 //! Which ring is drained when.
 
 use std::error::Error;
+use std::sync::mpsc::Sender;
 
 use crate::body::types::{ComponentLifecycleEvent, Severity};
 use crate::chain;
@@ -8,7 +9,7 @@ use crate::storage::Storage;
 use crate::writer::{Moment, Writer};
 
 use super::source::Ring;
-use super::{DRAIN_MAX, Stopped};
+use super::{DRAIN_MAX_NS, Stopped};
 
 /// Bytes that are taken from one ring in a row, unless it is critical.
 const TURN_BYTES: u64 = 512 << 10;
@@ -22,11 +23,13 @@ pub(super) struct Rings<S: Storage> {
     bulk: Vec<Ring>,
     /// The bulk ring whose turn it is.
     turn: usize,
+    /// Who is told the numbers of rings that are over.
+    over: Sender<u16>,
 }
 
 impl<S: Storage> Rings<S> {
-    pub(super) fn new(writer: Writer<S>) -> Self {
-        Self { writer, critical: Vec::new(), bulk: Vec::new(), turn: 0 }
+    pub(super) fn new(writer: Writer<S>, over: Sender<u16>) -> Self {
+        Self { writer, critical: Vec::new(), bulk: Vec::new(), turn: 0, over }
     }
 
     pub(super) fn add(&mut self, ring: Ring) {
@@ -60,8 +63,16 @@ impl<S: Storage> Rings<S> {
         self.tell(now);
         self.writer.tick(now);
         self.release();
-        self.critical.retain(|ring| !ring.is_over());
-        self.bulk.retain(|ring| !ring.is_over());
+        for rings in [&mut self.critical, &mut self.bulk] {
+            rings.retain(|ring| {
+                let over = ring.is_over();
+                if over {
+                    // Nobody makes rings any more where nobody hears it.
+                    self.over.send(ring.number).ok();
+                }
+                !over
+            });
+        }
         more
     }
 
@@ -93,14 +104,41 @@ impl<S: Storage> Rings<S> {
         }
     }
 
-    /// Drains within [`DRAIN_MAX`] and ends the flight.
-    pub(super) fn stop(mut self, reason: &str, clock: impl Fn() -> Moment) -> Stopped {
-        self.all().for_each(Ring::close);
+    /// Ends the flight with what lies in the rings now, within [`DRAIN_MAX`](super::DRAIN_MAX), and goes on with the
+    /// one that `next` writes. What it takes in until then belongs to the flight that ends.
+    pub(super) fn change_flights(
+        &mut self,
+        next: Writer<S>,
+        reason: &str,
+        clock: impl Fn() -> Moment,
+    ) -> Stopped {
+        let begun = clock();
+        let until_ns = begun.time_ns.saturating_add(DRAIN_MAX_NS);
+        self.drain_critical(begun);
+        let (_, drained) = self.drain_bulk(until_ns, &clock);
+        self.tell(clock());
+        let schemas = self.writer.schemas().to_vec();
+        let (footer, durable) = self.writer.finish(reason, clock());
+        self.release();
+        let at_risk = self.writer.at_risk();
+        self.writer = next;
         let now = clock();
-        let until_ns = now.time_ns.saturating_add(u64::try_from(DRAIN_MAX.as_nanos()).unwrap_or(0));
-        let mut drained = true;
-        self.drain_critical(now);
-        let mut now = clock();
+        schemas.into_iter().for_each(|schema| self.writer.describe(schema, now));
+        for ring in self.critical.iter_mut().chain(&mut self.bulk) {
+            ring.change_flights(&mut self.writer, now);
+        }
+        if !durable {
+            let detail = "what the disk did not take in time is lost with its memory".to_owned();
+            let event = "fdr_flight_not_durable";
+            let event = lifecycle(Severity::Error, "recorder", event, detail, at_risk);
+            self.writer.own(&event, now);
+        }
+        Stopped { footer, durable, drained }
+    }
+
+    /// Drains the bulk rings; the time when that was over, and whether all was taken.
+    fn drain_bulk(&mut self, until_ns: u64, clock: impl Fn() -> Moment) -> (Moment, bool) {
+        let (mut now, mut drained) = (clock(), true);
         for at in 0..self.bulk.len() {
             // What a producer elsewhere publishes from now on is the next recorder's.
             loop {
@@ -116,7 +154,17 @@ impl<S: Storage> Rings<S> {
                 }
             }
         }
-        now = self.wait_for_own(now, until_ns, &clock);
+        (now, drained)
+    }
+
+    /// Drains within [`DRAIN_MAX`](super::DRAIN_MAX) and ends the flight.
+    pub(super) fn stop(mut self, reason: &str, clock: impl Fn() -> Moment) -> Stopped {
+        self.all().for_each(Ring::close);
+        let now = clock();
+        let until_ns = now.time_ns.saturating_add(DRAIN_MAX_NS);
+        self.drain_critical(now);
+        let (now, mut drained) = self.drain_bulk(until_ns, &clock);
+        let now = self.wait_for_own(now, until_ns, &clock);
         for ring in self.critical.iter_mut().chain(&mut self.bulk) {
             drained &= ring.at_rest();
             ring.end_own(&mut self.writer, now);

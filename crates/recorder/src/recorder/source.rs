@@ -1,6 +1,8 @@
 //! One ring and what was told about its producer.
 
-use crate::body::types::{Ending, FlightFooter, Overrun, SourceAttached, SourceEnded, Sync};
+use crate::body::types::{
+    Ending, FlightFooter, Overrun, SourceAttached, SourceEnded, Sync, TypeSchema,
+};
 use crate::body::{Body as _, USER_TYPES};
 use crate::format::index;
 use crate::ring::heap::Heap;
@@ -37,7 +39,7 @@ pub(super) enum Side {
 /// A ring that is drained.
 #[derive(Debug)]
 pub(super) struct Ring {
-    number: u16,
+    pub(super) number: u16,
     pub(super) name: String,
     side: Side,
     /// The producer that was announced, and not ended since.
@@ -122,6 +124,9 @@ impl Ring {
             Item::Record(record) => {
                 let (kind, time_ns, source_seq) = (record.kind, record.time_ns, record.number);
                 writer.append(Entry { kind, source, time_ns, source_seq, body: record.body }, now);
+                if kind == TypeSchema::SCHEMA.kind {
+                    writer.remember(TypeSchema::decode(record.body));
+                }
             }
             Item::Damage(damage) => trouble.add(damage),
         };
@@ -211,6 +216,12 @@ impl Ring {
             Side::Heap(consumer) => consumer.next_number(),
             Side::Shared(consumer) => consumer.next_number(),
         }
+    }
+
+    /// What comes from now on belongs to another flight, which has not heard of its producer.
+    pub(super) fn change_flights<S: Storage>(&mut self, next: &mut Writer<S>, now: Moment) {
+        self.announced = None;
+        self.greet(next, now);
     }
 
     /// Nothing more comes from this process.

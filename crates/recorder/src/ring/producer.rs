@@ -87,6 +87,19 @@ impl<W: Words> Producer<W> {
         true
     }
 
+    /// So many records were made elsewhere and will not come: they use up their numbers.
+    pub fn skip(&mut self, count: u64) {
+        self.made = self.made.saturating_add(count).min(NUMBER_MAX);
+        self.words.store(index(at::MADE), self.made, Relaxed);
+        self.words.store(index(at::REFUSED), self.made, Release);
+    }
+
+    /// Whether there is room for a body of this length now. For whoever would rather wait a while
+    /// than lose a record.
+    pub fn fits(&mut self, body_len: usize) -> bool {
+        body_len <= BODY_MAX && self.has_room(entry_len(body_len))
+    }
+
     /// Records that were made, those refused among them.
     #[must_use]
     pub fn made(&self) -> u64 {

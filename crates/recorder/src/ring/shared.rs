@@ -7,9 +7,9 @@
 #[expect(unsafe_code, reason = "mapped memory can only be reached through a pointer")]
 mod map;
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, FlockOperation, OFlags, fallocate, flock};
@@ -104,9 +104,11 @@ pub fn create(path: &Path, options: Options) -> Result<Consumer<RingFile>, RingE
     let aside = path.with_extension("new");
     let make = || {
         let mut open = OpenOptions::new();
-        open.read(true).write(true).create(true).truncate(true).mode(0o660);
+        open.read(true).write(true).create(true).truncate(true).mode(0o600);
         open.custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
         let file = open.open(&aside)?;
+        // Whoever may use it is said here and not by the process's mask.
+        file.set_permissions(Permissions::from_mode(0o660))?;
         // With all its memory: a full tmpfs would kill the producer at a write.
         fallocate(&file, FallocateFlags::empty(), 0, HEADER_LEN + capacity)?;
         file.write_all_at(&fixed.encode(), 0)?;

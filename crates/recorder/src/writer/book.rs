@@ -35,6 +35,14 @@ impl Losses {
         heard.next = heard.next.max(first_seq);
     }
 
+    /// A source is there no more: its number may be another one's. What was lost of it and could
+    /// not be announced yet still is.
+    pub(super) fn end(&mut self, source: u16) {
+        if self.sources.get(&source).is_some_and(|heard| heard.missing_from == heard.next) {
+            self.sources.remove(&source);
+        }
+    }
+
     /// A record that arrived and could not be kept.
     pub(super) fn lost(&mut self, entry: &Entry<'_>) {
         let heard = self.heard(entry);

@@ -16,13 +16,13 @@ use std::collections::VecDeque;
 use std::io;
 
 pub use policy::Policy;
-pub use resume::CannotResume;
+pub use resume::{CannotResume, described_last};
 
-use crate::body::Body;
 use crate::body::types::{
     ComponentLifecycleEvent, FlightFooter, Overrun, Severity, SourceAttached, SourceEnded, Sync,
     TypeSchema,
 };
+use crate::body::{Body, USER_TYPES};
 use crate::format::flight_id::FlightId;
 use crate::format::frame::{self, BODY_MAX, Head, Record};
 use crate::format::segment::Header;
@@ -37,6 +37,10 @@ pub const RECORDER: u16 = 0;
 
 /// Bytes that wait in memory at most while no segment can be made or written.
 const WAITING_MAX: usize = 16 << 20;
+/// Types of users that are described again at the beginning of each segment, at most.
+pub const SCHEMAS_MAX: usize = 256;
+/// Bytes of such a description at most.
+pub const SCHEMA_MAX_BYTES: usize = 32 << 10;
 /// Between two tries to make a segment.
 const RETRY_NS: u64 = 500_000_000;
 
@@ -121,6 +125,12 @@ impl<S: Storage> Writer<S> {
         self.durable_seq
     }
 
+    /// How many records a power cut may still take.
+    #[must_use]
+    pub fn at_risk(&self) -> u64 {
+        self.next_seq - self.durable_seq
+    }
+
     /// What the footer would say now.
     #[must_use]
     pub fn totals(&self) -> &FlightFooter {
@@ -165,14 +175,33 @@ impl<S: Storage> Writer<S> {
         self.missed(source.ended, source.made, now);
         self.sources.retain(|known| known.attached != source.ended);
         self.own(source, now);
+        self.losses.end(source.ended);
     }
 
     /// A type of a user's is described from now on.
     pub fn describe(&mut self, schema: TypeSchema, now: Moment) {
         self.make_room(now);
         self.own(&schema, now);
+        self.remember(schema);
+    }
+
+    /// Says at the beginning of each further segment what a type of a user's is. Of more than
+    /// [`SCHEMAS_MAX`], and of longer ones than [`SCHEMA_MAX_BYTES`], that is not said again.
+    pub fn remember(&mut self, schema: TypeSchema) {
+        let users = schema.described >= USER_TYPES;
+        if !users || schema.name.len() + schema.fields.len() > SCHEMA_MAX_BYTES {
+            return;
+        }
         self.schemas.retain(|known| known.described != schema.described);
-        self.schemas.push(schema);
+        if self.schemas.len() < SCHEMAS_MAX {
+            self.schemas.push(schema);
+        }
+    }
+
+    /// The users' types that are described at the beginning of each segment.
+    #[must_use]
+    pub fn schemas(&self) -> &[TypeSchema] {
+        &self.schemas
     }
 
     /// A record of the recorder's own.

@@ -1,12 +1,14 @@
 //! Going on with a recording that was ended, as the standing one is at each start.
 
+use crate::body::Body as _;
+use crate::body::types::TypeSchema;
 use crate::names::Name;
 use crate::reader::flight::NoFlight;
 use crate::reader::segment::{SegmentReader, Unreadable, scan};
 use crate::storage::{Entry, Storage};
 
 use super::evict::Sealed;
-use super::{Policy, RECORDER, Writer};
+use super::{Policy, RECORDER, SCHEMAS_MAX, Writer};
 
 /// Why a recording cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
@@ -43,16 +45,44 @@ impl<S: Storage> Writer<S> {
             };
             next_seq = index.seqs.map_or(next_seq, |seqs| next_seq.max(seqs.last + 1));
             own_seq = index.sources.get(&RECORDER).map_or(own_seq, |own| own_seq.max(own.last + 1));
-            last = Some(reader.header);
+            last = Some((reader.header, entry.clone()));
             sealed.push(Sealed { number: name.number(), bytes: entry.len, index });
         }
-        let header = last.ok_or(NoFlight::Empty)?;
+        let (header, entry) = last.ok_or(NoFlight::Empty)?;
+        let described = described(&storage, &entry)?;
         let mut writer = Self::new(storage, header.flight, boot, policy);
         (writer.next_seq, writer.durable_seq, writer.own_seq) = (next_seq, next_seq, own_seq);
         writer.next_segment = header.number + 1;
         writer.sealed = sealed.into();
+        described.into_iter().for_each(|schema| writer.remember(schema));
         Ok(writer)
     }
+}
+
+/// What the types of users are that records of a recording's last segment may have. Segments say it
+/// at their beginning, so that none before has to be read.
+///
+/// # Errors
+///
+/// When there is no segment, or it cannot be read.
+pub fn described_last(storage: &impl Storage) -> Result<Vec<TypeSchema>, CannotResume> {
+    let (_, last) = segments(storage)?.pop().ok_or(NoFlight::Empty)?;
+    Ok(described(storage, &last)?)
+}
+
+fn described(storage: &impl Storage, segment: &Entry) -> Result<Vec<TypeSchema>, Unreadable> {
+    let index = SegmentReader::open(storage, segment)?.sealed_index(segment.len)?;
+    let kind = TypeSchema::SCHEMA.kind;
+    let mut schemas = Vec::new();
+    // A segment that was not sealed has to be read to know.
+    if index.is_none_or(|index| index.types.contains_key(&kind)) {
+        scan(storage, segment, |record| {
+            if record.head.kind == kind && schemas.len() < SCHEMAS_MAX {
+                schemas.push(TypeSchema::decode(record.body));
+            }
+        })?;
+    }
+    Ok(schemas)
 }
 
 /// The segments, by number.

@@ -2,6 +2,7 @@
 
 mod crash;
 mod document;
+mod flights;
 mod follow;
 mod model;
 mod plain_python;

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -28,68 +28,74 @@ use tempfile::TempDir;
 
 use crate::model::Chance;
 use crate::ring::body::{KIND, body};
+use crate::ring::{Pusher, start};
 use crate::world::flight_id;
 
 /// Longer than anything here takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// How often the recorder is killed.
 const KILLS: u64 = 30;
 /// Far more than fit into a small ring.
 const FLOOD: u64 = 20_000;
-const SMALL: Options = Options { bytes: 0, critical: false };
+pub(crate) const SMALL: Options = Options { bytes: 0, critical: false };
 
-struct Place {
+pub(crate) struct Place {
     dir: TempDir,
     flights: u32,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("rings")).unwrap();
         Self { dir, flights: 0 }
     }
 
-    fn rings(&self) -> PathBuf {
+    pub(crate) fn rings(&self) -> PathBuf {
         self.dir.path().join("rings")
     }
 
     /// A recorder of the next flight.
-    fn start(&mut self) -> Recorder {
-        self.flights += 1;
-        std::fs::create_dir(self.flight()).unwrap();
-        let writer = Writer::new(Disk::new(self.flight()), flight_id(), [0; 16], Policy::default());
+    pub(crate) fn start(&mut self) -> Recorder {
+        let writer = self.writer();
         Recorder::start(writer, Some(&self.rings())).unwrap()
     }
 
-    fn flight(&self) -> PathBuf {
+    /// A writer of the next flight.
+    pub(crate) fn writer(&mut self) -> Writer<Disk> {
+        self.flights += 1;
+        std::fs::create_dir(self.flight()).unwrap();
+        Writer::new(Disk::new(self.flight()), flight_id(), [0; 16], Policy::default())
+    }
+
+    pub(crate) fn flight(&self) -> PathBuf {
         self.dir.path().join(self.flights.to_string())
     }
 
-    fn read(&self) -> Read {
+    pub(crate) fn read(&self) -> Read {
         Read::new(&self.flight())
     }
 }
 
 /// What a reader gets of a source.
 #[derive(Debug, Default)]
-struct Heard {
+pub(crate) struct Heard {
     attached: Vec<SourceAttached>,
     ended: Vec<SourceEnded>,
-    numbers: BTreeSet<u64>,
-    lost: BTreeSet<u64>,
+    pub(crate) numbers: BTreeSet<u64>,
+    pub(crate) lost: BTreeSet<u64>,
 }
 
-struct Read {
+pub(crate) struct Read {
     /// By the source's name.
-    sources: BTreeMap<String, Heard>,
+    pub(crate) sources: BTreeMap<String, Heard>,
     events: Vec<ComponentLifecycleEvent>,
-    footers: Vec<FlightFooter>,
-    report: Report,
+    pub(crate) footers: Vec<FlightFooter>,
+    pub(crate) report: Report,
 }
 
 impl Read {
-    fn new(dir: &Path) -> Self {
+    pub(crate) fn new(dir: &Path) -> Self {
         let flight = Flight::open(Disk::new(dir)).unwrap();
         let mut sources: BTreeMap<u16, Heard> = BTreeMap::new();
         let (mut events, mut footers) = (Vec::new(), Vec::new());
@@ -127,28 +133,27 @@ impl Read {
     }
 
     /// What came of a source, after a look at whether every number of it came or was told lost.
-    fn exactly(&self, name: &str) -> &Heard {
+    pub(crate) fn exactly(&self, name: &str) -> &Heard {
         let heard = &self.sources[name];
         let made = heard.ended.last().expect("it ended").made;
-        assert!(heard.numbers.is_disjoint(&heard.lost), "{name}: lost and came");
-        let all: BTreeSet<u64> = heard.numbers.union(&heard.lost).copied().collect();
-        assert_eq!(all, (0..made).collect(), "{name}: read and lost are what was made");
+        assert_eq!(self.met(name), (0..made).collect(), "{name}: read and lost are what was made");
         heard
     }
-}
 
-fn start_process(path: &Path, count: Option<u64>) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_push-for-tests"));
-    command.arg(path).args(count.map(|count| count.to_string())).spawn().unwrap()
+    /// The numbers of a source that came or were told lost.
+    pub(crate) fn met(&self, name: &str) -> BTreeSet<u64> {
+        let Some(heard) = self.sources.get(name) else { return BTreeSet::new() };
+        assert!(heard.numbers.is_disjoint(&heard.lost), "{name}: lost and came");
+        heard.numbers.union(&heard.lost).copied().collect()
+    }
 }
 
 #[test]
 fn rec_4_what_is_read_and_what_is_told_lost_is_what_was_made() {
     let mut place = Place::new();
     let recorder = place.start();
-    let processes: Vec<Child> = ["p", "q"]
-        .map(|name| start_process(&recorder.shared(name, SMALL).unwrap(), Some(FLOOD)))
-        .into();
+    let processes: Vec<Pusher> =
+        ["p", "q"].map(|name| start(&recorder.shared(name, SMALL).unwrap(), Some(FLOOD))).into();
     let threads = ["a", "b", "c"].map(|name| {
         let mut producer = recorder.producer(name, SMALL).unwrap();
         let push = move || {
@@ -268,7 +273,7 @@ fn rec_3_a_producer_that_is_killed_has_died_and_the_next_one_numbers_on() {
     let recorder = place.start();
     let path = recorder.shared("app", Options::default()).unwrap();
     for times in 1..=2 {
-        let mut process = start_process(&path, None);
+        let mut process = start(&path, None);
         let head = || {
             let bytes = std::fs::read(&path).unwrap();
             u64::from_le_bytes(bytes[64..72].try_into().unwrap())
@@ -281,7 +286,7 @@ fn rec_3_a_producer_that_is_killed_has_died_and_the_next_one_numbers_on() {
         process.wait().unwrap();
         wait_for_end(&place, "app", times);
     }
-    assert!(start_process(&path, Some(3)).wait().unwrap().success());
+    assert!(start(&path, Some(3)).wait().unwrap().success());
     wait_for_end(&place, "app", 3);
     recorder.stop("test").unwrap();
     let read = place.read();
@@ -399,7 +404,7 @@ fn rec_3_no_published_record_is_lost_when_the_recorder_is_killed() {
         u64::from_le_bytes(bytes)
     };
     let (mut chance, deadline) = (Chance::new(5), Instant::now() + PATIENCE);
-    let mut producer = start_process(&path, None);
+    let mut producer = start(&path, None);
     let mut flights = Vec::new();
     for kill in 0..KILLS {
         let dir = place.dir.path().join(format!("killed-{kill}"));
@@ -417,7 +422,7 @@ fn rec_3_no_published_record_is_lost_when_the_recorder_is_killed() {
         if kill % 10 == 5 {
             producer.kill().unwrap();
             producer.wait().unwrap();
-            producer = start_process(&path, None);
+            producer = start(&path, None);
         }
     }
     producer.kill().unwrap();

@@ -39,10 +39,36 @@ fn ring_in(dir: &TempDir) -> PathBuf {
     dir.path().join("test.ring")
 }
 
-fn start(path: &Path, count: Option<u64>) -> Child {
+/// A process that pushes, and does not outlive a test that fails.
+pub(crate) struct Pusher(Child);
+
+impl std::ops::Deref for Pusher {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Pusher {
+    fn deref_mut(&mut self) -> &mut Child {
+        &mut self.0
+    }
+}
+
+impl Drop for Pusher {
+    fn drop(&mut self) {
+        // One that ended says so.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts one on the ring at `path`; without a count it pushes for ever.
+pub(crate) fn start(path: &Path, count: Option<u64>) -> Pusher {
     let mut command = Command::new(env!("CARGO_BIN_EXE_push-for-tests"));
     command.arg(path).args(count.map(|count| count.to_string()));
-    command.spawn().unwrap()
+    Pusher(command.spawn().unwrap())
 }
 
 /// A number of the header, read past everything that is tested.
@@ -85,8 +111,8 @@ fn rec_3_no_published_record_is_lost_or_torn_when_its_producer_is_killed() {
     let mut consumer = create(&path, OPTIONS).unwrap();
     let ring = File::open(&path).unwrap();
     let (mut taken, mut chance) = (Taken::default(), Chance::new(1));
-    let deadline = Instant::now() + PATIENCE;
     for kill in 0..KILLS {
+        let deadline = Instant::now() + PATIENCE;
         let mut child = start(&path, None);
         // The instant of its death is a number of bytes, up to a lap.
         let until = field(&ring, 64) + chance.below(1 << 15) + 1;

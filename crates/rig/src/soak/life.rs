@@ -334,7 +334,9 @@ fn is_at_rest(view: &Value, candidate: &Candidate) -> Rest {
     let is = |pointer: &str| text(view, pointer) == Some(&candidate.version);
     let state = text(view, "/state");
     let is_open = view.get("update").is_some_and(|update| !update.is_null());
-    let is_up = view.get("up").and_then(Value::as_bool) == Some(true);
+    // One that is not well yet, or any more, gets well or is started again.
+    let is_well = view.get("unwell").is_none_or(Value::is_null);
+    let is_up = view.get("up").and_then(Value::as_bool) == Some(true) && is_well;
     let waits = matches!(state, Some("held" | "deferred"));
     if is_open || !is_up || !(waits || state == Some("idle")) {
         return Rest::No;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use groundcrew_formats::utc_text;
 use groundcrew_recorder::flight_dir::FlightDir;
-use groundcrew_recorder::reader::flight::Flight;
+use groundcrew_recorder::reader::flight::{Flight, NoFlight};
 use groundcrew_recorder::reader::glance::{Glance, glance};
 use serde::Serialize;
 
@@ -22,7 +22,8 @@ struct List {
 struct Listed {
     id: String,
     path: PathBuf,
-    /// `clean`, `unclean`, `open` (being written, or to be recovered), `unreadable`.
+    /// `clean`, `unclean`, `recording` (it is being written), `open` (its recorder did not end it;
+    /// the next one does, or `recover`), `unreadable`.
     state: &'static str,
     started_ms: Option<i64>,
     duration_ms: Option<u64>,
@@ -54,6 +55,10 @@ fn listed(dir: &FlightDir) -> Listed {
     };
     let flight = match Flight::open(dir.segments()) {
         Ok(flight) => flight,
+        // One that has just begun has no segment yet.
+        Err(NoFlight::Empty) if dir.is_claimed().unwrap_or(false) => {
+            return Listed { state: "recording", ..listed };
+        }
         Err(error) => return Listed { trouble: Some(chain(&error)), ..listed },
     };
     (listed.segments, listed.bytes) = (flight.segments().len(), flight.bytes());
@@ -63,6 +68,7 @@ fn listed(dir: &FlightDir) -> Listed {
             listed.state = match footer {
                 Some(footer) if footer.clean_shutdown => "clean",
                 Some(_) => "unclean",
+                None if dir.is_claimed().unwrap_or(false) => "recording",
                 None => "open",
             };
             listed.started_ms = Some(first.utc_ns.div_euclid(1_000_000));

@@ -7,7 +7,6 @@
 //! segments, footer) is not taken over, because the slice has files of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{BuildHasher as _, RandomState};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
 
@@ -17,7 +16,6 @@ use groundcrew_recorder::body::types::{
 };
 use groundcrew_recorder::body::{Body as _, USER_TYPES};
 use groundcrew_recorder::flight_dir::{BadDir, Claim, FlightDir};
-use groundcrew_recorder::format::flight_id::FlightId;
 use groundcrew_recorder::format::segment::Header;
 use groundcrew_recorder::manifest::{Manifest, Stamp};
 use groundcrew_recorder::reader::flight::Flight;
@@ -32,6 +30,7 @@ use crate::chain;
 use crate::cli::args::Filter;
 use crate::cli::print::{self, Printer};
 use crate::exit::{Exit, Refusal};
+use crate::recorder::clock::flight_id;
 
 /// Nothing is at risk while a slice is made: it can be made again. So it is synced with its
 /// segments only, and nothing of it is dropped to make room.
@@ -137,8 +136,7 @@ struct Cut {
 impl Cut {
     fn begin(meant: &Meant, to: &To, row: &Row<'_>, header: &Header) -> Result<Self, BadDir> {
         let last = Moment { time_ns: row.head.time_ns, utc_ns: row.utc_ns };
-        let utc_ms = u64::try_from(row.utc_ns / 1_000_000).unwrap_or(0);
-        let flight = FlightId::new(utc_ms, chance());
+        let flight = flight_id(row.utc_ns);
         let known = meant.dir.as_ref().and_then(|dir| dir.manifest().ok().flatten());
         let manifest = Manifest {
             flight: flight.to_string(),
@@ -217,11 +215,4 @@ impl Cut {
         let bytes = Flight::open(Medium::Disk(self.dir.segments())).map_or(0, |one| one.bytes());
         Ok(Shown { flight, path, records: self.records, bytes })
     }
-}
-
-/// Bytes that nobody else has.
-fn chance() -> [u8; 10] {
-    let half = || RandomState::new().hash_one(std::process::id()).to_le_bytes();
-    let ([a, b, c, d, e, ..], [f, g, h, i, j, ..]) = (half(), half());
-    [a, b, c, d, e, f, g, h, i, j]
 }

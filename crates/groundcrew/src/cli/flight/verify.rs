@@ -40,6 +40,7 @@ struct Said {
     sources: BTreeMap<u16, String>,
     footer: Option<Value>,
     footers: usize,
+    resumed: u64,
     unreadable: Vec<String>,
     corrupt: Vec<Damage>,
     torn: Vec<Damage>,
@@ -149,6 +150,7 @@ fn read(meant: &Meant, flight: &Flight<Medium>) -> (Report, Said) {
         sources,
         footer: report.footers.last().map(|footer| FlightFooter::SCHEMA.json(&footer.to_bytes())),
         footers: report.footers.len(),
+        resumed: report.resumed,
         unreadable: report.unreadable.clone(),
         corrupt: damage(&report.corrupt),
         torn: damage(&report.torn),
@@ -243,7 +245,15 @@ fn losses(report: &Report) -> String {
         lines.push(format!("{bytes} bytes were set aside by recovery, because they were torn"));
     }
     if report.footers.len() > 1 {
-        lines.push(format!("there are {} footers; the last one counts", report.footers.len()));
+        let again = match report.resumed {
+            0 => String::new(),
+            1 => " (it was gone on with once)".to_owned(),
+            times => format!(" (it was gone on with {times} times)"),
+        };
+        lines.push(format!(
+            "there are {} footers{again}; the last one counts",
+            report.footers.len()
+        ));
     }
     lines.iter().map(|line| format!("{}\n", said(line, 0))).collect()
 }

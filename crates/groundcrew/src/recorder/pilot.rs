@@ -1,0 +1,339 @@
+//! The recorder's main thread: follows the busy flag, samples the host, and says what happens.
+
+use std::path::PathBuf;
+use std::sync::PoisonError;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
+
+use groundcrew_drivers::host::busy::{BusyFlag, Mode};
+use groundcrew_engine::ports::Busy;
+use groundcrew_recorder::body::Body;
+use groundcrew_recorder::body::types::{ComponentLifecycleEvent, Severity, TimeSync};
+use groundcrew_recorder::recorder::{Options, Recorder, Stopped, now};
+use groundcrew_recorder::ring::Producer;
+use groundcrew_recorder::ring::heap::Heap;
+use groundcrew_recorder::writer::Moment;
+
+use super::course::{Course, Turn};
+use super::shelf::{Flown, Found, Shelf, Standing};
+use super::visitors::Desk;
+use super::who::{Aboard, aboard};
+use super::{Ending, spawn};
+use crate::chain;
+use crate::cli::print::talk;
+use crate::config::Settings;
+use crate::exit::Refusal;
+use crate::service::Manager;
+
+/// Between two looks at the busy flag.
+const LOOK: Duration = Duration::from_millis(100);
+/// Between two times that both clocks are recorded.
+const CLOCKS_NS: u64 = 60_000_000_000;
+/// A clock that was set by more than this is recorded at once.
+const STEP_NS: u64 = 100_000_000;
+/// The recorder's thread gives a sign of life if it looked at its rings within so long.
+const TURN_NS: u64 = 20_000_000_000;
+/// What the recorder itself is called in its recordings.
+const NAME: &str = "recorder";
+
+/// Where the recording is, and what is needed to go on.
+#[derive(Debug)]
+pub(super) struct Pilot {
+    shelf: Shelf,
+    standing: Standing,
+    desk: Desk,
+    flag: BusyFlag,
+    course: Course,
+    flown: Option<Flown>,
+    own: Producer<Heap>,
+    run: PathBuf,
+    tell: Sender<Told>,
+    heard: Receiver<Told>,
+    clocks: Clocks,
+    /// The last trouble that was told.
+    told: String,
+    sign_at_ns: u64,
+}
+
+/// What runs, as the agent said, and the flight for which it was asked.
+#[derive(Debug)]
+struct Told {
+    flight: String,
+    aboard: Aboard,
+}
+
+/// The two clocks as they were recorded last.
+#[derive(Debug, Default)]
+struct Clocks {
+    said: Option<Moment>,
+}
+
+impl Clocks {
+    /// Whether it is to be recorded that it is `now`.
+    fn are_news(&mut self, now: Moment) -> bool {
+        let news = self.said.is_none_or(|said| {
+            let gone = now.time_ns.saturating_sub(said.time_ns);
+            let should = said.utc_ns.saturating_add(i64::try_from(gone).unwrap_or(i64::MAX));
+            gone >= CLOCKS_NS || now.utc_ns.abs_diff(should) >= STEP_NS
+        });
+        if news {
+            self.said = Some(now);
+        }
+        news
+    }
+}
+
+impl Pilot {
+    /// Of a recorder that records into the standing recording.
+    ///
+    /// # Errors
+    ///
+    /// There is no ring for what the recorder has to say.
+    pub(super) fn new(
+        settings: &Settings,
+        shelf: Shelf,
+        standing: Standing,
+        desk: Desk,
+        found: Vec<Found>,
+    ) -> Result<Self, Refusal> {
+        let mode = if settings.busy.exists { Mode::Exists } else { Mode::NonEmpty };
+        let own = with(&desk, |recorder| {
+            let options = Options { bytes: 1 << 16, critical: true };
+            recorder.producer(NAME, options).map_err(|error| chain(&error))
+        });
+        let own = own.and_then(|own| own).map_err(Refusal::failed)?;
+        let (tell, heard) = channel();
+        let mut pilot = Self {
+            shelf,
+            standing,
+            desk,
+            flag: BusyFlag::new(&settings.busy.path, mode),
+            course: Course::default(),
+            flown: None,
+            own,
+            run: settings.run.clone(),
+            tell,
+            heard,
+            clocks: Clocks::default(),
+            told: String::new(),
+            sign_at_ns: 0,
+        };
+        pilot.say(Severity::Info, "start", env!("CARGO_PKG_VERSION"));
+        for Found { event, detail } in found {
+            talk(&format!("groundcrew: {detail}"));
+            pilot.say(Severity::Warning, event, &detail);
+        }
+        Ok(pilot)
+    }
+
+    /// Until somebody asks to end.
+    pub(super) fn fly(&mut self, ending: &Ending, manager: &Manager) {
+        loop {
+            let now = now();
+            let busy = matches!(self.flag.look().busy, Busy::Busy(_));
+            match self.course.turn(busy, now.time_ns) {
+                Turn::Stay => {}
+                turn @ Turn::Begin => self.turned(turn, Self::begin, manager, now),
+                turn @ Turn::End => self.turned(turn, Self::finish, manager, now),
+            }
+            if self.clocks.are_news(now) {
+                let utc_ns = now.utc_ns;
+                self.push(&TimeSync { utc_ns, ..TimeSync::default() });
+            }
+            self.note_who_is_aboard();
+            self.give_sign(manager, now);
+            // A thread that panicked: whoever started us starts us again.
+            if with(&self.desk, Recorder::has_ended).unwrap_or(true) {
+                return;
+            }
+            if ending.within(LOOK) {
+                return;
+            }
+        }
+    }
+
+    /// Takes a turn; what cannot be done is told once and tried again.
+    fn turned(
+        &mut self,
+        turn: Turn,
+        take: impl Fn(&mut Self) -> Result<String, String>,
+        manager: &Manager,
+        now: Moment,
+    ) {
+        match take(self) {
+            Ok(said) => {
+                self.course.done(turn);
+                self.told.clear();
+                talk(&format!("groundcrew: {said}"));
+                manager.status(&said);
+            }
+            Err(why) => {
+                self.course.failed(now.time_ns);
+                if self.told != why {
+                    talk(&format!("groundcrew: {why}; it is tried again"));
+                    manager.status(&why);
+                    let event = if turn == Turn::Begin { "fdr_no_flight" } else { "fdr_no_end" };
+                    self.say(Severity::Error, event, &why);
+                    self.told = why;
+                }
+            }
+        }
+    }
+
+    /// Begins a flight.
+    fn begin(&mut self) -> Result<String, String> {
+        let cannot = |why: String| format!("cannot begin a flight: {why}");
+        let (writer, flown) = self.shelf.begin().map_err(|error| cannot(chain(&error)))?;
+        let id = flown.id().to_owned();
+        self.say(Severity::Info, "fdr_flight_begins", &id);
+        let reason = format!("flight {id} begins");
+        let changed = with(&self.desk, |recorder| recorder.change_flights(writer, &reason));
+        let stopped = changed.map_err(cannot)?.map_err(|error| cannot(chain(&error)))?;
+        self.flown = Some(flown);
+        self.clocks = Clocks::default();
+        self.say(Severity::Info, "fdr_flight_begins", &id);
+        self.ask_who_is_aboard(&id);
+        Ok(told(format!("flight {id} has begun"), "the standing recording", &stopped))
+    }
+
+    /// Ends the flight.
+    fn finish(&mut self) -> Result<String, String> {
+        let Some(flown) = self.flown.take() else { return Ok("there was no flight".to_owned()) };
+        let id = flown.id().to_owned();
+        let cannot = |why: String| format!("cannot end flight {id}: {why}");
+        let writer = match self.shelf.go_on(&self.standing) {
+            Ok(writer) => writer,
+            Err(error) => {
+                self.flown = Some(flown);
+                return Err(cannot(chain(&error)));
+            }
+        };
+        self.say(Severity::Info, "fdr_flight_ends", &id);
+        let changed = with(&self.desk, |recorder| recorder.change_flights(writer, "it is over"));
+        let stopped = changed.map_err(cannot)?.map_err(|error| cannot(chain(&error)))?;
+        let said = told(format!("flight {id} has ended"), "the flight", &stopped);
+        self.say(Severity::Info, "fdr_flight_ended", &said);
+        if let Err(error) = flown.end(&stopped, now()) {
+            // The flight says the same; the next start writes it.
+            self.say(Severity::Warning, "fdr_manifest", &chain(&error));
+        }
+        self.clocks = Clocks::default();
+        Ok(said)
+    }
+
+    /// Ends the recording, and the flight with it.
+    ///
+    /// # Errors
+    ///
+    /// The recorder's thread had panicked.
+    pub(super) fn end(mut self) -> Result<Stopped, Refusal> {
+        self.say(Severity::Info, "stop", "the recorder was asked to end");
+        let recorder = self.desk.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let recorder = recorder.ok_or_else(|| Refusal::failed("the recorder has ended"))?;
+        let stopped = recorder.stop("the recorder was asked to end");
+        let stopped = stopped.map_err(|error| Refusal::failed(chain(&error)))?;
+        if let Some(Err(error)) = self.flown.map(|flown| flown.end(&stopped, now())) {
+            talk(&format!("groundcrew: {}", chain(&error)));
+        }
+        Ok(stopped)
+    }
+
+    /// Asks the agent what runs, without waiting for it.
+    fn ask_who_is_aboard(&self, flight: &str) {
+        let (run, tell, flight) = (self.run.clone(), self.tell.clone(), flight.to_owned());
+        let asked = spawn("aboard", move || {
+            if let Some(aboard) = aboard(&run) {
+                // The recorder may have ended meanwhile.
+                tell.send(Told { flight, aboard }).ok();
+            }
+        });
+        if let Err(refusal) = asked {
+            talk(&format!("groundcrew: {refusal}"));
+        }
+    }
+
+    /// Writes down what the agent said of the flight that is flown.
+    fn note_who_is_aboard(&mut self) {
+        let Ok(Told { flight, aboard }) = self.heard.try_recv() else { return };
+        let Some(flown) = self.flown.as_mut().filter(|flown| flown.id() == flight) else { return };
+        (flown.manifest.apps, flown.manifest.revision) = (aboard.apps, aboard.revision);
+        if let Err(error) = flown.write() {
+            self.say(Severity::Warning, "fdr_manifest", &chain(&error));
+        }
+    }
+
+    /// A sign of life while the recorder's thread turns.
+    fn give_sign(&mut self, manager: &Manager, now: Moment) {
+        let Some(every) = manager.sign_every() else { return };
+        if now.time_ns < self.sign_at_ns {
+            return;
+        }
+        let turned_ns = with(&self.desk, Recorder::turned_ns).unwrap_or_default();
+        if now.time_ns.saturating_sub(turned_ns) < TURN_NS {
+            manager.alive();
+        } else {
+            manager.status("the disk holds up the recorder");
+        }
+        let every_ns = u64::try_from(every.as_nanos()).unwrap_or(u64::MAX);
+        self.sign_at_ns = now.time_ns.saturating_add(every_ns);
+    }
+
+    fn say(&mut self, severity: Severity, event: &str, detail: &str) {
+        self.push(&ComponentLifecycleEvent {
+            severity,
+            component: NAME.to_owned(),
+            event: event.to_owned(),
+            detail: detail.to_owned(),
+            ..Default::default()
+        });
+    }
+
+    fn push<B: Body>(&mut self, body: &B) {
+        // A full ring is told by the recorder itself.
+        self.own.push(B::SCHEMA.kind, now().time_ns, &body.to_bytes());
+    }
+}
+
+/// Does something with the recorder.
+fn with<T>(desk: &Desk, what: impl FnOnce(&Recorder) -> T) -> Result<T, String> {
+    let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
+    desk.as_ref().map(what).ok_or_else(|| "the recorder has ended".to_owned())
+}
+
+/// What happened, and what was lost with the end of `what`.
+fn told(said: String, what: &str, stopped: &Stopped) -> String {
+    let Stopped { footer, durable, .. } = stopped;
+    let mut said = said;
+    if footer.records_dropped_overrun > 0 {
+        said.push_str(&format!("; {} records did not fit", footer.records_dropped_overrun));
+    }
+    if !durable {
+        said.push_str(&format!("; the end of {what} could not be made durable"));
+    }
+    said
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rec_8_both_clocks_are_recorded_each_minute_and_when_one_was_set() {
+        let mut clocks = Clocks::default();
+        let s = 1_000_000_000;
+        let at =
+            |time_s: u64, utc_s: i64| Moment { time_ns: time_s * s, utc_ns: utc_s * 1_000_000_000 };
+        let looks = [
+            (at(10, 1000), true),
+            (at(11, 1001), false),
+            (at(12, 500_000), true),
+            (at(13, 500_001), false),
+            (at(14, -3), true),
+            (at(74, 57), true),
+            (at(75, 58), false),
+        ];
+        for (now, news) in looks {
+            assert_eq!(clocks.are_news(now), news, "{now:?}");
+        }
+    }
+}
