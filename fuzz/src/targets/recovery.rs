@@ -1,4 +1,5 @@
-//! Recovery of a directory: what was intact stays, and a second recovery changes nothing.
+//! Recovery of a directory: what was intact stays, and a second recovery changes nothing. Then the
+//! recording is gone on with.
 //!
 //! Input: files one after the other, each with one byte of flags (bits 0 and 1: sealed, open, torn
 //! or none of ours; bit 2: put checksums right; bit 3: make the trailer fit; bit 4: the number in
@@ -11,7 +12,7 @@ use groundcrew_recorder::reader::segment::scan;
 use groundcrew_recorder::reader::verify::verify;
 use groundcrew_recorder::recover::{Recovered, recover};
 use groundcrew_recorder::storage::Source as _;
-use groundcrew_recorder::writer::Moment;
+use groundcrew_recorder::writer::{Entry, Moment, Policy, Writer};
 
 use crate::input::Input;
 use crate::memory::{Files, Memory};
@@ -42,6 +43,20 @@ pub(super) fn run(data: &[u8]) {
     let again = recover(&mut memory, Moment::default()).expect("what was recovered can be");
     assert_eq!(again, Recovered::default());
     assert!(memory.files() == once, "a second recovery changes something");
+    go_on(&memory);
+    let after = intact(&memory);
+    assert!(before.iter().all(|record| after.contains(record)), "who goes on takes records");
+}
+
+/// Goes on with the recording, where that can be done, and ends it again.
+fn go_on(memory: &Memory) {
+    let policy = Policy { flight_bytes: u64::MAX, ..Policy::default() };
+    let Ok(mut writer) = Writer::resume(memory.clone(), [2; 16], policy) else { return };
+    let now = Moment { time_ns: 6_000_000_000, utc_ns: 0 };
+    let entry = Entry { kind: 0x8001, source: 9, time_ns: 1, source_seq: 0, body: b"later" };
+    writer.append(entry, now);
+    let (_, durable) = writer.finish("fuzz", now);
+    assert!(durable, "memory takes everything");
 }
 
 fn file(input: &mut Input<'_>) -> (String, Vec<u8>) {
