@@ -25,7 +25,10 @@ pub(super) fn run(data: &[u8]) {
 /// Where rings belong, in memory, if that is there.
 pub(super) fn directory() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
-    let made = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+    let mut named = tempfile::Builder::new();
+    // libFuzzer ends without cleaning up, so it has to be seen whose it was.
+    named.prefix("groundcrew-fuzz-");
+    let made = named.tempdir_in(memory).or_else(|_| named.tempdir());
     made.expect("a directory can be made")
 }
 
