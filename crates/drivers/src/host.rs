@@ -1,4 +1,5 @@
-//! The host: its clock, its busy flag, its room, checks that ask elsewhere, and the other work on it.
+//! The host: its clock, its health, its busy flag, its room, checks that ask elsewhere, and the other
+//! work on it.
 //!
 //! ```text
 //! <run>/in-flight           the busy flag; others write it, see `busy`
@@ -15,6 +16,7 @@
 pub mod busy;
 pub mod clock;
 mod external;
+pub mod health;
 pub mod neighbors;
 mod room;
 

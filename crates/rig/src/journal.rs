@@ -21,6 +21,10 @@ pub struct Line {
     pub phase: String,
     /// When, in milliseconds since 1970.
     pub wall_ms: i64,
+    /// Whose.
+    pub app: String,
+    /// The update, where one is open.
+    pub txn: Option<String>,
     /// All of it.
     pub body: String,
 }
@@ -51,13 +55,15 @@ impl Journal {
     /// # Errors
     /// They cannot be read just now.
     pub fn after(&self, seq: i64) -> Result<Vec<Line>> {
-        let sql = "SELECT seq, wall_ms, body FROM events WHERE seq > ?1 ORDER BY seq";
+        let sql = "SELECT seq, wall_ms, body, app, txn FROM events WHERE seq > ?1 ORDER BY seq";
         let mut statement = self.0.prepare_cached(sql).context("cannot read events")?;
         let rows = statement.query_map([seq], |row| {
             Ok(Line {
                 seq: row.get(0)?,
                 wall_ms: row.get(1)?,
                 body: row.get(2)?,
+                app: row.get(3)?,
+                txn: row.get(4)?,
                 phase: String::new(),
             })
         });

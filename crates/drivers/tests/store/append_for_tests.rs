@@ -27,11 +27,13 @@ fn main() {
         let to =
             format!("{count} {}", "x".repeat(usize::try_from(count * 997 % 9000).unwrap_or(0)));
         let entry = Entry { at, event: Event::Pinned { to } };
-        app = app.apply(&entry).expect("a pin always follows");
+        let before = std::mem::take(&mut app);
+        app = before.clone().apply(&entry).expect("a pin always follows");
         let (key, severity) = (format!("{name} {count}"), Severity::Info);
         let notice = Notice { key, severity, title: String::new(), body: String::new() };
-        let (app, entry, after) = (&name, &entry, &app);
-        let append = Append { app, txn: None, entry, notices: &[notice], after, closed: None };
+        let (app, entry, before, after) = (&name, &entry, &before, &app);
+        let append =
+            Append { app, txn: None, entry, notices: &[notice], before, after, closed: None };
         journal.append(&append).expect("the append succeeds");
         let mut out = std::io::stdout().lock();
         writeln!(out, "{count}").and_then(|()| out.flush()).expect("somebody listens");

@@ -332,6 +332,7 @@ impl<'a, 'w> Agent<'a, 'w> {
             txn: fact.txn.as_ref(),
             entry: &fact.entry,
             notices: &told,
+            before: &fact.before,
             after: &fact.after,
             closed: closed.as_ref(),
         };

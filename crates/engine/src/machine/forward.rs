@@ -3,11 +3,9 @@
 use super::state::{
     Draining, Precopy, Secured, State, StopReport, Unproven, Update, WatchSeen, Watching, WayBack,
 };
+use super::verdict::{self, Verdict};
 use super::way_back::{Back, Cause, DataChoice};
-use super::{
-    CLEAN_AFTER_BOOT_MS, Event, Step, Unexpected, WATCH_RESTARTS_MAX, WatchTick, unexpected,
-    waiting,
-};
+use super::{Event, Step, Unexpected, WatchTick, unexpected, waiting};
 use crate::gate::{Answer, Round};
 use crate::noun::{Fault, FaultKind, Now, SnapshotId};
 use crate::plan::{DataWork, OnDegraded, Plan};
@@ -159,30 +157,19 @@ fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
     let spec = watching.secured.update.plan.to.procedure.watch.clone();
     let seen = &mut watching.seen;
     count(seen, tick, at);
-    let finding = seen.finding.clone().unwrap_or_default();
-    if seen.restarts >= WATCH_RESTARTS_MAX {
-        let why = format!("ended {} times within its watch; {finding}", seen.restarts);
-        return degraded(watching.secured, spec.on_degraded, why);
+    let Some(end) = verdict::judge(seen, &spec) else { return State::Watching(watching) };
+    match end.verdict {
+        Verdict::Healthy => State::Proven(watching.secured),
+        Verdict::Degraded => degraded(watching.secured, spec.on_degraded, end.why),
+        Verdict::Inconclusive => {
+            State::Unproven(Unproven { secured: watching.secured, why: end.why })
+        }
     }
-    if seen.failed_in_row >= spec.failures {
-        let why = format!("{} probe rounds failed in a row: {finding}", seen.failed_in_row);
-        return degraded(watching.secured, spec.on_degraded, why);
-    }
-    let clean_ms = spec.window_ms.min(CLEAN_AFTER_BOOT_MS);
-    let long_enough = seen.elapsed_ms >= spec.window_ms && seen.since_boot_ms >= clean_ms;
-    if long_enough && seen.failed_in_row == 0 {
-        return State::Proven(watching.secured);
-    }
-    if seen.elapsed_ms >= spec.window_ms.saturating_mul(2) {
-        let why = format!("no clear answer within twice the window: {finding}");
-        return State::Unproven(Unproven { secured: watching.secured, why });
-    }
-    State::Watching(watching)
 }
 
 /// Time counts only between two ticks of one boot; a release that ended by itself must serve a
 /// whole window from then on.
-fn count(seen: &mut WatchSeen, tick: &WatchTick, at: &Now) {
+pub(super) fn count(seen: &mut WatchSeen, tick: &WatchTick, at: &Now) {
     match &seen.last {
         Some((boot, before_ms)) if *boot == at.boot => {
             let passed = at.uptime_ms.saturating_sub(*before_ms);
@@ -312,7 +299,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
         | (State::Accepted(secured), Step::Open) => give_up(secured, cause, why),
         (State::Watching(watching), Step::WatchStart) => {
             let on_degraded = watching.secured.update.plan.to.procedure.watch.on_degraded;
-            degraded(watching.secured, on_degraded, format!("it ended and does not start: {why}"))
+            degraded(watching.secured, on_degraded, verdict::no_start(&why).why)
         }
         (state @ (State::Proven(_) | State::Unproven(_)), Step::Close) => state,
         (state, _) => return Err(unexpected(&state, event)),

@@ -48,6 +48,7 @@ mod resume;
 mod state;
 #[cfg(test)]
 mod tests;
+pub mod verdict;
 mod way_back;
 
 pub use app::App;

@@ -1,6 +1,7 @@
 //! The table of all pairs of state and event, and the rules that are worth a test of their own.
 
 mod by_hand;
+mod verdict;
 mod ways_back;
 
 use std::fmt::Write as _;

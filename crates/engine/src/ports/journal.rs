@@ -91,6 +91,8 @@ pub struct Append<'a> {
     pub entry: &'a Entry,
     /// What people are told.
     pub notices: &'a [Notice],
+    /// The app before the entry.
+    pub before: &'a App,
     /// The app after the entry; written as a checkpoint when no update is open.
     pub after: &'a App,
     /// The update that this entry closed.
@@ -247,7 +249,7 @@ impl Trial<'_> {
         };
         let notices: Vec<Notice> = keys.iter().map(notice).collect();
         let (app, entry, notices) = (&self.app, &entry, notices.as_slice());
-        let append = Append { app, txn, entry, notices, after: &after, closed: None };
+        let append = Append { app, txn, entry, notices, before, after: &after, closed: None };
         journal.append(&append).expect("the append succeeds");
         assert_eq!((self.known)(), after, "what was appended is known");
         after

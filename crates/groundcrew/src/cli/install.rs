@@ -1,4 +1,4 @@
-//! `install` and `uninstall`: puts the agent on this machine, or its files into a directory.
+//! `install` and `uninstall`: puts a role on this machine, or its files into a directory.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +8,7 @@ use super::args::{InstallArgs, UninstallArgs};
 use super::print::{self, Printer};
 use crate::config::{self, Overrides};
 use crate::exit::{Exit, Refusal};
-use crate::install::{self, Content, Fate, Manager, Planned};
+use crate::install::{self, Content, Fate, Manager, Planned, Role};
 
 #[derive(Serialize)]
 struct Step {
@@ -20,16 +20,18 @@ struct Step {
 struct Steps {
     dry_run: bool,
     steps: Vec<Step>,
-    agent: &'static str,
+    role: &'static str,
+    /// What became of it.
+    state: &'static str,
 }
 
 /// `install`.
 pub(super) fn install(args: &InstallArgs, printer: &Printer) -> Result<Exit, Refusal> {
     may(args.root.as_deref(), "install")?;
     let root = args.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let plan = install::plan(&root, install::pieces()?)?;
+    let plan = install::plan(&root, install::pieces(args.role)?)?;
     if args.dry_run {
-        show(&plan, true, "untouched", printer);
+        show(&plan, true, (args.role, "untouched"), printer);
         if !printer.is_json() {
             print::data(&texts(&plan));
         }
@@ -37,8 +39,8 @@ pub(super) fn install(args: &InstallArgs, printer: &Printer) -> Result<Exit, Ref
     }
     install::carry_out(&plan)?;
     let live = args.root.is_none() && install::is_systemd();
-    let agent = if live { start(&plan)? } else { "not started" };
-    show(&plan, false, agent, printer);
+    let state = if live { start(&plan, args.role)? } else { "not started" };
+    show(&plan, false, (args.role, state), printer);
     if !live && args.root.is_none() {
         print::talk("groundcrew: systemd does not run here, so nothing was started");
     }
@@ -49,21 +51,21 @@ pub(super) fn install(args: &InstallArgs, printer: &Printer) -> Result<Exit, Ref
 pub(super) fn uninstall(args: &UninstallArgs, printer: &Printer) -> Result<Exit, Refusal> {
     may(args.root.as_deref(), "uninstall")?;
     let root = args.root.clone().unwrap_or_else(|| PathBuf::from("/"));
-    let plan = install::plan_removal(&root, install::pieces()?)?;
+    let plan = install::plan_removal(&root, args.role)?;
     let live = args.root.is_none() && install::is_systemd() && !args.dry_run;
-    let mut agent = "untouched";
+    let (mut state, manager) = ("untouched", Manager(args.role));
     if live && plan.iter().any(|planned| planned.piece.restarts && planned.fate == Fate::Remove) {
         // Before its files go: the agent brings up what an update has taken down.
-        Manager.stop()?;
-        agent = "stopped";
+        manager.stop()?;
+        state = "stopped";
     }
     if !args.dry_run {
         install::carry_out(&plan)?;
     }
     if live {
-        Manager.reload()?;
+        manager.reload()?;
     }
-    show(&plan, args.dry_run, agent, printer);
+    show(&plan, args.dry_run, (args.role, state), printer);
     if !args.dry_run && !printer.is_json() {
         print::talk(
             "groundcrew: the configuration, the state directory and all data stay; apps keep running",
@@ -84,27 +86,31 @@ fn may(root: Option<&Path>, what: &str) -> Result<(), Refusal> {
 }
 
 /// Starts what changed. A configuration that is wrong leaves a running agent as it is.
-fn start(plan: &[Planned]) -> Result<&'static str, Refusal> {
-    Manager.make_places()?;
-    Manager.reload()?;
+fn start(plan: &[Planned], role: Role) -> Result<&'static str, Refusal> {
+    let manager = Manager(role);
+    manager.make_places()?;
+    manager.reload()?;
     let changed = plan.iter().any(|planned| planned.piece.restarts && planned.fate.is_change());
-    if Manager.is_active() && !changed {
+    if manager.is_active() && !changed {
         return Ok("running");
     }
     config::load(&Overrides::default()).map_err(|problems| {
         Refusal::usage(format!(
-            "everything is in place, but the agent is not started: {problems}\n  \
-             → mend the configuration, then systemctl restart groundcrew"
+            "everything is in place, but the {} is not started: {problems}\n  \
+             → mend the configuration, then systemctl restart {}",
+            role.name(),
+            role.unit()
         ))
     })?;
-    Manager.restart()?;
+    manager.restart()?;
     Ok("started")
 }
 
-fn show(plan: &[Planned], dry_run: bool, agent: &'static str, printer: &Printer) {
+fn show(plan: &[Planned], dry_run: bool, at: (Role, &'static str), printer: &Printer) {
+    let (role, state) = (at.0.name(), at.1);
     let step =
         |planned: &Planned| Step { path: planned.path.display().to_string(), fate: planned.fate };
-    let steps = Steps { dry_run, steps: plan.iter().map(step).collect(), agent };
+    let steps = Steps { dry_run, steps: plan.iter().map(step).collect(), role, state };
     printer.show(&steps, || {
         let mut text = String::new();
         for step in &steps.steps {
@@ -124,7 +130,7 @@ fn show(plan: &[Planned], dry_run: bool, agent: &'static str, printer: &Printer)
         if text.is_empty() {
             text.push_str("nothing is installed\n");
         }
-        text.push_str(&format!("agent: {agent}\n"));
+        text.push_str(&format!("{role}: {state}\n"));
         text
     });
 }

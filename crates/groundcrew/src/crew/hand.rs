@@ -15,6 +15,7 @@ use groundcrew_engine::policy::Mode;
 use groundcrew_engine::ports::{Busy, Host, Woken};
 
 use super::bell::Bell;
+use super::black_box::BlackBox;
 use super::board::Board;
 use super::course::Course;
 use super::order::{Done, Letter, Order};
@@ -53,6 +54,8 @@ pub(crate) struct Hand {
     pub(crate) store: Store,
     /// Wakes whoever tells people.
     pub(crate) told: Bell,
+    /// What is told of its work.
+    pub(crate) black_box: BlackBox,
     /// Its place in its exclusion group; kept over everything that is built anew.
     pub(crate) seat: Arc<Mutex<Seat>>,
     /// It looks by itself; else only when asked.
@@ -112,6 +115,7 @@ impl Hand {
             board: &self.board,
             bell: &self.bell,
             told: &self.told,
+            black_box: &self.black_box,
             seat: &self.seat,
             store: &self.store,
         }

@@ -10,6 +10,7 @@
 //! the others go on.
 
 mod bell;
+mod black_box;
 pub(crate) mod board;
 mod by_hand;
 mod caring;
@@ -44,6 +45,7 @@ use groundcrew_drivers::host::neighbors::Groups;
 use groundcrew_engine::machine::{App, Event};
 
 use bell::Bell;
+use black_box::BlackBox;
 use board::Board;
 use hand::Hand;
 use lock::Lock;
@@ -79,6 +81,7 @@ pub(crate) struct Crew {
     ending: Bell,
     told: Bell,
     groups: Groups,
+    black_box: BlackBox,
     /// `None`: it only looks.
     lock: Option<Lock>,
 }
@@ -124,6 +127,7 @@ impl Crew {
         serve: bool,
     ) -> Arc<Self> {
         let groups = Groups::new(&settings.run);
+        let black_box = BlackBox::new(&settings.run);
         let crew = Self {
             overrides,
             settings: Mutex::new(Arc::new(settings)),
@@ -135,6 +139,7 @@ impl Crew {
             ending: Bell::default(),
             told: Bell::default(),
             groups,
+            black_box,
             lock,
         };
         crew.take_up();
@@ -288,6 +293,7 @@ impl Crew {
             bell: bell.clone(),
             store: self.store.clone(),
             told: self.told.clone(),
+            black_box: self.black_box.clone(),
             serve: self.serve,
         };
         let thread = std::thread::Builder::new()
@@ -405,6 +411,7 @@ impl Crew {
             // A thread that panicked has said so; the others end all the same.
             drop(reached.thread.join());
         }
+        self.black_box.end();
     }
 }
 

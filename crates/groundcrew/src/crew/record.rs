@@ -1,4 +1,5 @@
-//! The journal of one app with a view that follows it: what was recorded is shown at once.
+//! The journal of one app with a view and a recording that follow it: what was recorded is shown at
+//! once.
 
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use groundcrew_engine::plan::Plan;
 use groundcrew_engine::ports::{Append, Journal, JournalError, PostMortem, Progress};
 
 use super::bell::Bell;
+use super::black_box::BlackBox;
 use super::board::{Board, Meter};
 
 /// Shortest time between two changes of a shown progress.
@@ -24,11 +26,14 @@ pub(crate) struct Shown {
     pub(crate) config: String,
     /// Wakes whoever delivers notices.
     pub(crate) told: Bell,
+    /// What is told of it.
+    pub(crate) black_box: BlackBox,
 }
 
 impl Journal for Shown {
     fn append(&mut self, append: &Append<'_>) -> Result<(), JournalError> {
         self.journal.append(append)?;
+        self.black_box.journaled(append);
         self.board.change(append.app.as_str(), |view| {
             view.follow(append.after, &self.config);
             if let Event::Revived { failure, .. } = &append.entry.event {

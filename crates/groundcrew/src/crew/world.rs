@@ -21,12 +21,12 @@ use groundcrew_engine::noun::{AppName, Digest, Now, Release};
 use groundcrew_engine::plan::Installed;
 use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{
-    Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Snapshots, Source,
-    SourceError,
+    Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Source, SourceError,
 };
 
 use super::Store;
 use super::bell::{Bell, BellClock};
+use super::black_box::{BlackBox, RecordedProbes, RecordedSnapshots};
 use super::board::Board;
 use super::neighbors::Others;
 use super::record::Shown;
@@ -51,6 +51,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) bell: &'a Bell,
     /// What wakes whoever tells people.
     pub(crate) told: &'a Bell,
+    /// What is told of its work.
+    pub(crate) black_box: &'a BlackBox,
     /// Its place in its exclusion group.
     pub(crate) seat: &'a Arc<Mutex<Seat>>,
     /// What remembers.
@@ -65,8 +67,8 @@ pub(crate) struct World {
     neighbors: Box<dyn Neighbors>,
     source: Box<dyn Source>,
     runtime: Box<dyn Runtime>,
-    snapshots: Box<dyn Snapshots>,
-    probes: Box<dyn Probes>,
+    snapshots: RecordedSnapshots,
+    probes: RecordedProbes,
     journal: Shown,
 }
 
@@ -77,7 +79,7 @@ impl World {
     ///
     /// One of them cannot work here.
     pub(crate) fn build(parts: &Parts<'_>) -> Result<Self, String> {
-        let Parts { settings, app, board, bell, told, seat, store } = *parts;
+        let Parts { settings, app, board, bell, told, black_box, seat, store } = *parts;
         let policy = &app.policy;
         let name = policy.app.as_str();
         let (host, runtime) = Self::second_eyes(settings, app)?;
@@ -96,13 +98,18 @@ impl World {
             }),
             source: Box::new(source),
             runtime,
-            snapshots: Box::new(snapshots),
-            probes: probes(settings, app),
+            snapshots: RecordedSnapshots::new(Box::new(snapshots), &policy.app, black_box),
+            probes: RecordedProbes {
+                probes: probes(settings, app),
+                app: policy.app.clone(),
+                black_box: black_box.clone(),
+            },
             journal: Shown {
                 journal: store.journal(&policy.app),
                 board: board.clone(),
                 config: policy.config.to_string(),
                 told: told.clone(),
+                black_box: black_box.clone(),
             },
         })
     }
@@ -115,8 +122,8 @@ impl World {
             neighbors: self.neighbors.as_mut(),
             source: self.source.as_mut(),
             runtime: self.runtime.as_mut(),
-            snapshots: self.snapshots.as_mut(),
-            probes: self.probes.as_mut(),
+            snapshots: &mut self.snapshots,
+            probes: &mut self.probes,
             journal: &mut self.journal,
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use groundcrew_drivers::command::{self, Order};
 
+use super::Role;
 use crate::chain;
 use crate::exit::Refusal;
 
@@ -15,16 +16,14 @@ const BOOTED: &str = "/run/systemd/system";
 /// A stop waits for an app that an update has taken down; the unit's own limit is five minutes.
 const TIMEOUT: Duration = Duration::from_secs(6 * 60);
 
-const UNIT: &str = "groundcrew.service";
-
 /// Whether systemd runs this machine.
 pub(crate) fn is_systemd() -> bool {
     Path::new(BOOTED).is_dir()
 }
 
-/// systemd.
+/// systemd, and the role that it looks after.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Manager;
+pub(crate) struct Manager(pub(crate) Role);
 
 impl Manager {
     /// Makes the directories that the unit needs.
@@ -45,30 +44,30 @@ impl Manager {
         run(&["systemctl", "daemon-reload"])
     }
 
-    /// Whether the agent's unit runs, or is about to.
+    /// Whether the role's unit runs, or is about to.
     pub(crate) fn is_active(self) -> bool {
-        run(&["systemctl", "is-active", "--quiet", UNIT]).is_ok()
+        run(&["systemctl", "is-active", "--quiet", self.0.unit()]).is_ok()
     }
 
-    /// Starts the agent, anew if it runs, and waits until it is ready.
+    /// Starts the role, anew if it runs, and waits until it is ready.
     ///
     /// # Errors
     ///
     /// It does not start.
     pub(crate) fn restart(self) -> Result<(), Refusal> {
-        let started = run(&["systemctl", "restart", UNIT]);
+        let started = run(&["systemctl", "restart", self.0.unit()]);
         started.map_err(|refusal| {
-            Refusal::failed(format!("{refusal}\n  → journalctl -u groundcrew says why"))
+            Refusal::failed(format!("{refusal}\n  → journalctl -u {} says why", self.0.unit()))
         })
     }
 
-    /// Stops the agent.
+    /// Stops the role.
     ///
     /// # Errors
     ///
     /// It could not be done.
     pub(crate) fn stop(self) -> Result<(), Refusal> {
-        run(&["systemctl", "stop", UNIT])
+        run(&["systemctl", "stop", self.0.unit()])
     }
 }
 

@@ -19,7 +19,7 @@ use groundcrew_drivers::durable::{self, Site};
 use serde::Serialize;
 
 pub(crate) use manager::{Manager, is_systemd};
-pub(crate) use pieces::{CONFIGURATION, Content, Piece, pieces};
+pub(crate) use pieces::{CONFIGURATION, Content, Piece, Role, pieces};
 
 use crate::chain;
 use crate::exit::Refusal;
@@ -80,12 +80,15 @@ pub(crate) fn plan(root: &Path, pieces: Vec<Piece>) -> Result<Vec<Planned>, Refu
     pieces.into_iter().map(planned).collect()
 }
 
-/// What taking the installation away would do; what is not ours stays.
+/// What taking a role away would do; what is not ours stays, and so does what another role needs.
 ///
 /// # Errors
 ///
 /// Something cannot be read.
-pub(crate) fn plan_removal(root: &Path, pieces: Vec<Piece>) -> Result<Vec<Planned>, Refusal> {
+pub(crate) fn plan_removal(root: &Path, role: Role) -> Result<Vec<Planned>, Refusal> {
+    let is_there = |other: &Role| below(root, &other.unit_path()).symlink_metadata().is_ok();
+    let shared = Role::ALL.iter().any(|other| *other != role && is_there(other));
+    let pieces = if shared { pieces::own_pieces(role) } else { pieces(role)? };
     let planned = |piece: Piece| {
         let path = below(root, &piece.path);
         let fate = match present(&path, &piece)? {

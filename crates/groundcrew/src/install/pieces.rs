@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use clap::ValueEnum;
+
 use crate::cli;
 use crate::exit::Refusal;
 
@@ -10,10 +12,10 @@ const MARK: &str = "Written by `groundcrew install`";
 
 /// Where the program goes.
 const BINARY: &str = "/usr/local/bin/groundcrew";
-/// Where the unit goes.
-const UNIT: &str = "/etc/systemd/system/groundcrew.service";
-/// What makes it start with the machine, as `systemctl enable` would.
-const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/groundcrew.service";
+/// Where units go.
+const UNITS: &str = "/etc/systemd/system";
+/// What makes one start with the machine, as `systemctl enable` would.
+const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants";
 const TMPFILES: &str = "/etc/tmpfiles.d/groundcrew.conf";
 const MAN: &str = "/usr/local/share/man/man1";
 const COMPLETIONS: [(&str, &str); 3] = [
@@ -22,10 +24,52 @@ const COMPLETIONS: [(&str, &str); 3] = [
     ("fish", "/usr/local/share/fish/vendor_completions.d/groundcrew.fish"),
 ];
 
-const UNIT_TEXT: &str = include_str!("../../../../dist/systemd/groundcrew.service");
 const TMPFILES_TEXT: &str = include_str!("../../../../dist/tmpfiles.d/groundcrew.conf");
 /// The commented configuration; `init` writes the same.
 pub(crate) const CONFIGURATION: &str = include_str!("../../../../dist/groundcrew.toml");
+
+/// What is installed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Role {
+    /// The agent, which looks after all apps.
+    #[default]
+    Agent,
+    /// The flight recorder.
+    Recorder,
+}
+
+impl Role {
+    /// All of them.
+    pub(crate) const ALL: [Self; 2] = [Self::Agent, Self::Recorder];
+
+    /// As people say it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::Recorder => "recorder",
+        }
+    }
+
+    /// The name of its unit, without its ending.
+    pub(crate) fn unit(self) -> &'static str {
+        match self {
+            Self::Agent => "groundcrew",
+            Self::Recorder => "groundcrew-recorder",
+        }
+    }
+
+    /// Where its unit goes.
+    pub(super) fn unit_path(self) -> String {
+        format!("{UNITS}/{}.service", self.unit())
+    }
+
+    fn unit_text(self) -> &'static str {
+        match self {
+            Self::Agent => include_str!("../../../../dist/systemd/groundcrew.service"),
+            Self::Recorder => include_str!("../../../../dist/systemd/groundcrew-recorder.service"),
+        }
+    }
+}
 
 /// What a piece says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +91,7 @@ pub(crate) struct Piece {
     pub(crate) mode: u32,
     /// One that is there stays, and is not taken away either.
     pub(crate) keep: bool,
-    /// The agent has to start again when it changed.
+    /// The role has to start again when it changed.
     pub(crate) restarts: bool,
     /// A person may want to read it before it is written.
     pub(crate) shown: bool,
@@ -69,12 +113,22 @@ impl Piece {
     }
 }
 
-/// All pieces of the agent's role.
+/// The pieces that only this role has: its unit, and what starts it with the machine.
+pub(crate) fn own_pieces(role: Role) -> Vec<Piece> {
+    let (path, text) = (role.unit_path(), role.unit_text().replace("@BINARY@", BINARY));
+    let enabled = format!("{ENABLED}/{}.service", role.unit());
+    vec![
+        Piece { restarts: true, ..Piece::text(&path, &text) },
+        Piece { content: Content::Link(path), ..Piece::text(&enabled, "") },
+    ]
+}
+
+/// All pieces of a role.
 ///
 /// # Errors
 ///
 /// This program cannot be read, or a page not be made.
-pub(crate) fn pieces() -> Result<Vec<Piece>, Refusal> {
+pub(crate) fn pieces(role: Role) -> Result<Vec<Piece>, Refusal> {
     let mut pieces = vec![
         Piece {
             content: Content::Bytes(binary()?),
@@ -86,9 +140,8 @@ pub(crate) fn pieces() -> Result<Vec<Piece>, Refusal> {
         },
         Piece { keep: true, ..Piece::text(crate::config::MAIN_FILE, CONFIGURATION) },
         Piece::text(TMPFILES, TMPFILES_TEXT),
-        Piece { restarts: true, ..Piece::text(UNIT, &UNIT_TEXT.replace("@BINARY@", BINARY)) },
-        Piece { content: Content::Link(UNIT.to_owned()), ..Piece::text(ENABLED, "") },
     ];
+    pieces.extend(own_pieces(role));
     for (shell, path) in COMPLETIONS {
         let script = cli::complete::script(shell)?;
         let text = format!("{}# {MARK}.\n{}", head(shell), String::from_utf8_lossy(&script));

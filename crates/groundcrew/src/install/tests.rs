@@ -11,7 +11,7 @@ fn put(root: &Path, path: &str, text: &str) {
 }
 
 fn install(root: &Path) -> Result<Vec<Planned>, Refusal> {
-    let plan = plan(root, pieces()?)?;
+    let plan = plan(root, pieces(Role::Agent)?)?;
     carry_out(&plan)?;
     Ok(plan)
 }
@@ -44,11 +44,11 @@ fn an_installation_is_written_once_mended_and_taken_away_but_for_the_configurati
     assert_eq!((fates(&mended, Fate::Replace), fates(&mended, Fate::Keep)), (2, 1));
     assert_eq!(fs::read_to_string(below(root, UNIT)).unwrap(), unit);
 
-    let away = plan_removal(root, pieces().unwrap()).unwrap();
+    let away = plan_removal(root, Role::Agent).unwrap();
     carry_out(&away).unwrap();
     assert_eq!((fates(&away, Fate::Remove), fates(&away, Fate::Keep)), (first.len() - 1, 1));
     assert!(fs::read_to_string(below(root, crate::config::MAIN_FILE)).unwrap().contains("# mine"));
-    let nothing = plan_removal(root, pieces().unwrap()).unwrap();
+    let nothing = plan_removal(root, Role::Agent).unwrap();
     assert_eq!(fates(&nothing, Fate::Absent), first.len() - 1);
 }
 
@@ -67,7 +67,7 @@ fn what_was_not_written_by_us_is_neither_replaced_nor_removed() {
         assert!(refusal.text.contains("was not written by groundcrew"), "{path}: {refusal}");
         let others = fs::read_dir(root.path()).unwrap().count();
         assert_eq!(others, 1, "{path}: nothing was written");
-        let away = plan_removal(root.path(), pieces().unwrap()).unwrap();
+        let away = plan_removal(root.path(), Role::Agent).unwrap();
         assert_eq!(fates(&away, Fate::Remove), 0, "{path}");
     }
 }
@@ -76,7 +76,7 @@ fn what_was_not_written_by_us_is_neither_replaced_nor_removed() {
 /// mode for both.
 #[test]
 fn tmpfiles_and_the_program_give_the_state_directory_one_mode() {
-    let pieces = pieces().unwrap();
+    let pieces = pieces(Role::Agent).unwrap();
     let tmpfiles = pieces.iter().find(|piece| piece.path == "/etc/tmpfiles.d/groundcrew.conf");
     let Content::Bytes(text) = &tmpfiles.unwrap().content else { panic!("{tmpfiles:?}") };
     let text = String::from_utf8_lossy(text);
@@ -86,4 +86,25 @@ fn tmpfiles_and_the_program_give_the_state_directory_one_mode() {
         lines.iter().find(|words| words.get(1).is_some_and(|at| at == "/var/lib/groundcrew"));
     let mode = u32::from_str_radix(&state.unwrap()[2], 8).unwrap();
     assert_eq!(mode, crate::crew::STATE_MODE, "{text}");
+}
+
+#[test]
+fn what_two_roles_share_goes_with_the_last_of_them() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path();
+    install(root).unwrap();
+    let recorder = plan(root, pieces(Role::Recorder).unwrap()).unwrap();
+    assert_eq!(fates(&recorder, Fate::Write), 2, "its unit, and what starts it");
+    carry_out(&recorder).unwrap();
+    let program = below(root, "/usr/local/bin/groundcrew");
+    for (role, left) in [(Role::Recorder, true), (Role::Agent, false)] {
+        let away = plan_removal(root, role).unwrap();
+        carry_out(&away).unwrap();
+        assert_eq!(program.exists(), left);
+        assert!(!below(root, &role.unit_path()).exists());
+    }
+    install(root).unwrap();
+    carry_out(&plan(root, pieces(Role::Recorder).unwrap()).unwrap()).unwrap();
+    carry_out(&plan_removal(root, Role::Agent).unwrap()).unwrap();
+    assert!(program.exists(), "the recorder needs it");
 }

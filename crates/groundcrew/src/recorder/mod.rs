@@ -61,7 +61,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
     make_places(settings)?;
     let ending = Ending::listen()?;
     let group = settings.recorder.group.as_deref().map(who::group).transpose()?;
-    let rings = make_rings(&settings.run, group)?;
+    let rings = make_rings(&settings.run)?;
     let digest = who::config_digest(&settings.files);
     let shelf = Shelf::new(&settings.recordings, settings.recorder.clone(), digest);
     let mut found = Vec::new();
@@ -70,7 +70,8 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
     };
     shelf.end_all(&mut found);
     let agent = recorder.shared(AGENT_RING, AGENT_OPTIONS);
-    agent.map_err(|error| Refusal::failed(chain(&error)))?;
+    let agent = agent.map_err(|error| Refusal::failed(chain(&error)))?;
+    let_in(&rings, &agent, group)?;
     let desk: Desk = Arc::new(Mutex::new(Some(recorder)));
     let socket = visitors::open(&settings.run, if group.is_some() { 0o660 } else { 0o600 }, group);
     let socket = socket.map_err(|error| {
@@ -158,19 +159,31 @@ fn record(
     recorder.map(Ok).map_err(|error| Refusal::failed(chain(&error)))
 }
 
-/// Makes the directory of the rings; its group may attach to what is in it.
-fn make_rings(run: &Path, group: Option<u32>) -> Result<PathBuf, Refusal> {
+/// Makes the directory of the rings, where only we are let in so far.
+fn make_rings(run: &Path) -> Result<PathBuf, Refusal> {
     let dir = run.join(RINGS);
-    let make = || {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir)?;
-        std::os::unix::fs::chown(&dir, None, group)?;
-        // Files that are made in it belong to its group.
-        let mode = if group.is_some() { 0o2750 } else { 0o700 };
-        std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(mode))
-    };
-    let made: std::io::Result<()> = make();
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&dir);
+    let made = made.and_then(|()| set_mode(&dir, 0o700));
     made.map_err(|error| Refusal::failed(format!("cannot make {}: {error}", dir.display())))?;
     Ok(dir)
+}
+
+/// Lets the group attach to rings, all but the agent's: whoever may truncate that one could kill it.
+fn let_in(rings: &Path, agent: &Path, group: Option<u32>) -> Result<(), Refusal> {
+    let let_in = || {
+        set_mode(agent, 0o600)?;
+        std::os::unix::fs::chown(rings, None, group)?;
+        // Files that are made in it belong to its group.
+        set_mode(rings, if group.is_some() { 0o2750 } else { 0o700 })
+    };
+    let done: std::io::Result<()> = let_in();
+    done.map_err(|error| {
+        Refusal::failed(format!("cannot set who uses {}: {error}", rings.display()))
+    })
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Refusal> {

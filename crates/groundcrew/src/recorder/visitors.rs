@@ -23,6 +23,8 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::AGENT_RING;
+
 /// The socket's name in the run directory.
 pub(super) const NAME: &str = "recorder.sock";
 /// Version of what is said.
@@ -163,6 +165,9 @@ fn hello(said: &[u8]) -> Result<Hello, String> {
     if hello.v != VERSION {
         return Err(format!("version {} is not known; this is {VERSION}", hello.v));
     }
+    if hello.name == AGENT_RING {
+        return Err(format!("{AGENT_RING:?} is groundcrew itself; take another name"));
+    }
     Ok(hello)
 }
 
@@ -270,6 +275,13 @@ fn push(producer: &mut Producer<Heap>, sent: &Sent<'_>) -> Result<(), String> {
 mod tests {
     use super::*;
     use groundcrew_recorder::ring::heap;
+
+    #[test]
+    fn nobody_else_records_under_the_name_of_groundcrew() {
+        assert!(hello(br#"{"v":1,"name":"camera"}"#).is_ok());
+        let refused = hello(br#"{"v":1,"name":"agent"}"#).map(drop).unwrap_err();
+        assert!(refused.contains("groundcrew itself"), "{refused}");
+    }
 
     #[test]
     fn rec_3_a_packet_is_a_head_and_a_body() {

@@ -13,6 +13,7 @@ mod agent;
 mod bad;
 mod bad_bundles;
 mod bench;
+mod black_box;
 mod bundle;
 mod by_hand;
 mod codes;

@@ -58,6 +58,7 @@ fn an_installed_agent_is_restarted_stopped_and_killed_and_its_app_runs_on() {
     a_frozen_agent_is_killed_and_started_again(&machine);
     assert_eq!(app(&machine), app_pid, "it outlives the watchdog");
     let app_pid = without_a_scope_it_outlives_a_restart_too(&machine);
+    a_recorder_beside_it_records_a_flight_and_goes_alone(&machine);
     uninstall_leaves_everything_that_is_not_ours(&machine, app_pid);
 
     machine.power_off();
@@ -70,10 +71,37 @@ fn an_installed_agent_is_restarted_stopped_and_killed_and_its_app_runs_on() {
     assert!(open.is_empty(), "a host that goes down lets every keeper write its end: {open:?}");
 }
 
+/// With the agent aboard: the flight says what runs. A flight is open when the service is stopped.
+fn a_recorder_beside_it_records_a_flight_and_goes_alone(machine: &Machine) {
+    machine.run(&["groundcrew", "install", "--role", "recorder"]).ends(0);
+    let is_active = |unit: &str| machine.run(&["systemctl", "is-active", unit]).out;
+    assert_eq!(is_active("groundcrew-recorder").trim(), "active", "{}", machine.story());
+    let flag = "/run/groundcrew/in-flight";
+    machine.run(&["sh", "-c", &format!("echo flying > {flag}")]).ends(0);
+    let flight = |machine: &Machine| {
+        let list = machine.run(&["groundcrew", "flight", "list", "--json"]).ends(0).json();
+        let flights = list["flights"].as_array().unwrap().clone();
+        flights.into_iter().find(|flight| flight["id"] != "standing")
+    };
+    machine.until("a flight is recorded", |machine| flight(machine).is_some());
+    let id = flight(machine).unwrap()["id"].as_str().unwrap().to_owned();
+    let manifest = machine.path(&format!("var/lib/groundcrew/recordings/{id}/manifest.json"));
+    machine.until("it says what runs", |_| {
+        let manifest = std::fs::read_to_string(&manifest).unwrap();
+        manifest.contains("\"app\": \"ledger\"") && manifest.contains("\"version\": \"1.0.0\"")
+    });
+    machine.run(&["systemctl", "stop", "groundcrew-recorder"]).ends(0);
+    assert_eq!(flight(machine).unwrap()["state"], "clean", "it ended with its recorder");
+    machine.run(&["rm", flag]).ends(0);
+    machine.run(&["groundcrew", "uninstall", "--role", "recorder"]).ends(0);
+    agent(machine);
+    machine.run(&["groundcrew", "flight", "verify", &id]).ends(0);
+}
+
 fn install_again_changes_nothing(machine: &Machine, agent_pid: &str) {
     let again = machine.run(&["groundcrew", "install", "--role", "agent", "--json"]).ends(0).json();
     let steps = again.get("steps").unwrap().as_array().unwrap();
-    assert_eq!(again.get("agent").unwrap(), "running");
+    assert_eq!(again.get("state").unwrap(), "running");
     let fate = |step: &serde_json::Value| {
         step.get("fate").and_then(|fate| fate.as_str().map(str::to_owned))
     };
@@ -206,6 +234,6 @@ fn somebody_who_is_not_root_is_told_why_status_is_not_for_them() {
     assert!(said.contains("/var/lib/groundcrew/journal.db: Permission denied"), "{said}");
     assert!(said.contains(way_out), "{said}");
     let modes = ["stat", "-c", "%a %U", "/var/lib/groundcrew", "/run/groundcrew"];
-    assert_eq!(machine.run(&modes).ends(0).out, "711 root\n700 root\n");
+    assert_eq!(machine.run(&modes).ends(0).out, "711 root\n711 root\n");
     machine.power_off();
 }

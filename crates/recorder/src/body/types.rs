@@ -116,23 +116,24 @@ records! {
         /// The frame.
         frame: Vec<u8>,
     }
-    /// How the host is, once a second.
+    /// How the host is, once a second. A share or a temperature that is unknown is not a number, an
+    /// amount of bytes that is unknown is 0.
     0x0005 SystemHealth {
-        /// Share of all cores in use, percent.
+        /// Share of all cores in use since the last sample, percent; not a number in the first one.
         cpu_percent: f32,
-        /// Share of the graphics processor in use, percent.
+        /// Share of the busiest graphics processor in use, percent.
         gpu_percent: f32,
         /// The hottest sensor, degrees Celsius.
         temperature_c: f32,
-        /// Whether the host slows itself down.
+        /// Whether the host slows itself down; false where it does not say.
         throttled: bool,
         /// Memory in use, bytes.
         ram_used_bytes: u64,
         /// Memory in all, bytes.
         ram_total_bytes: u64,
-        /// Graphics memory in use, bytes.
+        /// Graphics memory of all cards in use, bytes.
         vram_used_bytes: u64,
-        /// Graphics memory in all, bytes.
+        /// Graphics memory of all cards, bytes; 0 where it is the host's own.
         vram_total_bytes: u64,
         /// Room left where recordings are kept, bytes.
         storage_left_bytes: u64,
@@ -361,7 +362,7 @@ records! {
         /// What the event says beside, as JSON.
         detail: String,
     }
-    /// A gate answered.
+    /// A gate answered something new of a candidate.
     0x0101 GateDecision {
         /// Which app.
         app: String,
@@ -369,12 +370,12 @@ records! {
         candidate: String,
         /// Which gate.
         gate: String,
-        /// `pass`, `defer`, `hold` or `ask`.
+        /// `pass`; `defer`: not now; `hold`: a person must act; `ask`: a person may let it through.
         answer: String,
         /// Why.
         reason: String,
     }
-    /// An app was asked how it is.
+    /// An app was asked how it is: every answer while an update is open, else every new one.
     0x0102 ProbeResult {
         /// Which app.
         app: String,
@@ -393,9 +394,10 @@ records! {
         app: String,
         /// Which release.
         release: String,
-        /// The verdict.
+        /// `HEALTHY`, `DEGRADED` or `INCONCLUSIVE`.
         verdict: String,
-        /// The rule that gave it.
+        /// The rule that gave it: `window`, `failures-in-row`, `restarts`, `no-start` or
+        /// `twice-the-window`.
         rule: String,
         /// What it stands on.
         detail: String,
@@ -404,13 +406,13 @@ records! {
     0x0104 SnapshotEvent {
         /// Which app.
         app: String,
-        /// Which snapshot.
+        /// Which snapshot; empty where other data was removed.
         snapshot: String,
-        /// What happened.
+        /// `taken`, `restored` or `removed`.
         event: String,
-        /// Its size, bytes.
+        /// Its size where it was taken, bytes; else 0.
         size_bytes: u64,
-        /// How long it took, milliseconds.
+        /// How long it took, milliseconds; 0 where it was removed.
         duration_ms: u64,
         /// What a person should read.
         detail: String,

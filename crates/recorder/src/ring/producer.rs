@@ -87,6 +87,10 @@ impl<W: Words> Producer<W> {
         true
     }
 
+    pub(super) fn words(&self) -> &W {
+        &self.words
+    }
+
     /// So many records were made elsewhere and will not come: they use up their numbers.
     pub fn skip(&mut self, count: u64) {
         self.made = self.made.saturating_add(count).min(NUMBER_MAX);

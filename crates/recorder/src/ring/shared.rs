@@ -6,6 +6,7 @@
 
 #[expect(unsafe_code, reason = "mapped memory can only be reached through a pointer")]
 mod map;
+mod trust;
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;
@@ -21,6 +22,7 @@ use super::process::started;
 use super::producer::{NotUsable, Producer};
 
 pub use map::Map;
+pub use trust::{Trusted, attach_trusted};
 
 /// A ring's file, as its consumer uses it.
 #[derive(Debug)]
@@ -55,6 +57,20 @@ pub enum RingError {
     Busy {
         /// Which file.
         path: PathBuf,
+    },
+    /// It belongs to somebody, or may be written to by somebody, who is not trusted.
+    #[error(
+        "the ring {path} of user {owner} and group {group} with mode {mode:04o} is not trusted"
+    )]
+    NotTrusted {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it is.
+        owner: u32,
+        /// Its group.
+        group: u32,
+        /// Who may do what with it.
+        mode: u32,
     },
     /// It is no ring, or one that was damaged.
     #[error("{path} takes no producer")]
@@ -144,7 +160,10 @@ fn consume(file: File, path: &Path) -> Result<Consumer<RingFile>, RingError> {
 ///
 /// The file cannot be opened, is no ring, or has a producer.
 pub fn attach(path: &Path) -> Result<Producer<Map>, RingError> {
-    let file = open(path).map_err(RingError::io("open", path))?;
+    attach_file(open(path).map_err(RingError::io("open", path))?, path)
+}
+
+fn attach_file(file: File, path: &Path) -> Result<Producer<Map>, RingError> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => {

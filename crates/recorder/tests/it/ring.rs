@@ -8,13 +8,13 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use groundcrew_recorder::ring::shared::{
-    Options, RingError, RingFile, attach, create, open_existing,
+    Options, RingError, RingFile, Trusted, attach, attach_trusted, create, open_existing,
 };
 use groundcrew_recorder::ring::{Consumer, Damage, Item};
 use tempfile::TempDir;
@@ -268,4 +268,45 @@ fn rec_3_no_bytes_in_a_ring_hurt_its_consumer() {
     }
     println!("{told} told, {given_up} given up, {came} records came behind damage");
     assert!(told > SCRIBBLES / 2 && given_up > 20 && came > 100);
+}
+
+#[test]
+fn a_ring_whose_owner_or_writers_are_not_trusted_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = ring_in(&dir);
+    let _consumer = create(&path, OPTIONS).unwrap();
+    let meta = fs::metadata(&path).unwrap();
+    let (own, group) = (meta.uid(), meta.gid());
+    for (mode, users, groups, trusted) in [
+        (0o600, own, group, true),
+        (0o660, own, group, true),
+        (0o640, own, group + 1, true),
+        (0o600, own + 1, group, false),
+        (0o660, own, group + 1, false),
+        (0o662, own, group, false),
+    ] {
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        let whom = Trusted { users: &[users], groups: &[groups] };
+        let pushed = attach_trusted(&path, whom).map(|mut producer| producer.push(KIND, 0, &[]));
+        match pushed {
+            Ok(pushed) => assert!(pushed && trusted, "{mode:o}"),
+            Err(RingError::NotTrusted { .. }) => assert!(!trusted, "{mode:o}"),
+            Err(error) => panic!("{mode:o}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_producer_notices_that_another_ring_lies_where_its_own_did() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = ring_in(&dir);
+    let first = create(&path, OPTIONS).unwrap();
+    let producer = attach(&path).unwrap();
+    assert!(producer.lies_at(&path).unwrap());
+    fs::remove_file(&path).unwrap();
+    assert!(!producer.lies_at(&path).unwrap(), "none is there");
+    let _second = create(&path, Options { generation: 78, ..OPTIONS }).unwrap();
+    assert!(!producer.lies_at(&path).unwrap(), "another one is there");
+    assert!(attach(&path).unwrap().lies_at(&path).unwrap());
+    drop(first);
 }

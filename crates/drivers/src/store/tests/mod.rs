@@ -66,6 +66,7 @@ impl Teller {
             txn: txn.as_ref(),
             entry: &entry,
             notices: &told,
+            before: &self.app,
             after: &after,
             closed: closed.as_ref(),
         })?;

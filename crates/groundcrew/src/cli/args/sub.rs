@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueEnum};
+use crate::install::Role;
+use clap::Subcommand;
 
 use super::Ask;
 use crate::cli::complete;
@@ -111,14 +112,6 @@ pub(crate) enum PostmortemCommand {
         #[arg(long)]
         as_is: bool,
     },
-}
-
-/// What is installed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Role {
-    /// The agent, which looks after all apps.
-    #[default]
-    Agent,
 }
 
 /// How it is installed.

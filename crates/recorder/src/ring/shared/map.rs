@@ -19,7 +19,7 @@ pub struct Map {
     words: NonNull<AtomicU64>,
     count: usize,
     /// Holds the lock that makes this the only producer.
-    _file: File,
+    file: File,
 }
 
 impl Map {
@@ -34,7 +34,11 @@ impl Map {
         let address = unsafe { mmap(ptr::null_mut(), len, access, MapFlags::SHARED, &file, 0)? };
         let words = NonNull::new(address.cast::<AtomicU64>());
         let words = words.ok_or(io::ErrorKind::InvalidData)?;
-        Ok(Some(Self { words, count: len / 8, _file: file }))
+        Ok(Some(Self { words, count: len / 8, file }))
+    }
+
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 
     fn words(&self) -> &[AtomicU64] {
