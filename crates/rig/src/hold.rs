@@ -8,7 +8,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use rustix::process::{
+    Pid, Signal, WaitOptions, getpriority_process, kill_process, setpriority_process, waitpid,
+};
 
 use crate::Result;
 use crate::journal::Journal;
@@ -26,6 +28,7 @@ const MOMENT: Duration = Duration::from_micros(150);
 /// # Errors
 /// The agent ended, there is no journal, or neither comes in time.
 pub fn hold(agent: Pid, state: &Path, since: i64, events: &[&str]) -> Result<bool> {
+    let _first = First::be();
     let journal = Journal::open(state)?.context("there is no journal")?;
     let deadline = Instant::now() + DEADLINE;
     loop {
@@ -49,6 +52,27 @@ pub fn hold(agent: Pid, state: &Path, since: i64, events: &[&str]) -> Result<boo
             bail!("none of {events:?} within {DEADLINE:?}, the last event is {last}");
         }
         std::thread::sleep(MOMENT);
+    }
+}
+
+/// This thread before all others, for as long as this lives: on a loaded machine whoever looks
+/// every 150 µs looks every few milliseconds otherwise, and the agent gets on meanwhile.
+struct First(i32);
+
+impl First {
+    const NICE: i32 = -20;
+
+    fn be() -> Self {
+        let before = getpriority_process(None).unwrap_or(0);
+        // Only root may; everybody else has to be lucky.
+        setpriority_process(None, Self::NICE).ok();
+        Self(before)
+    }
+}
+
+impl Drop for First {
+    fn drop(&mut self) {
+        setpriority_process(None, self.0).ok();
     }
 }
 

@@ -14,6 +14,10 @@ use crate::made::{self, expects, pay};
 /// How many releases are offered for the phases of one test.
 const TRIES: usize = 6;
 
+/// How often an agent is killed in another phase than it was held in. One that died too often puts
+/// its update off.
+const MISSES_MAX: usize = 8;
+
 /// The last event of the journal while the app is in a phase.
 const PHASES: [(&str, &[&str]); 22] = [
     ("detected", &["found"]),
@@ -48,12 +52,16 @@ fn last_event(host: &Host) -> i64 {
 /// before the agent was seen in it.
 fn kill_in(host: &mut Host, phase: &str, since: i64) -> bool {
     let (_, events) = PHASES.iter().find(|(name, _)| *name == phase).unwrap();
+    let mut others = Vec::new();
     while hold(host.agent_pid(), &host.path("state"), since, events).unwrap() {
         host.kill_agent(Signal::KILL);
-        if host.view()["state"] == phase {
+        let state = host.view()["state"].clone();
+        if state == phase {
             return true;
         }
         // It was held in the middle of a commit, which nobody could see yet and which is whole.
+        others.push(state);
+        assert!(others.len() < MISSES_MAX, "held in {phase}, found in {others:?}");
         host.start_agent();
     }
     false

@@ -16,7 +16,7 @@ use serde_json::Value;
 const SIZE: &str = "size=160m";
 
 /// How many releases are offered until one is seen in a step.
-const TRIES: u32 = 6;
+const TRIES: u32 = 10;
 
 /// The release that comes when there is room again.
 const NEXT: &str = "1.1.90";
