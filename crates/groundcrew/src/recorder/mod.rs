@@ -20,7 +20,7 @@ mod shelf;
 mod visitors;
 mod who;
 
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,7 +80,8 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
         Refusal::failed(format!("cannot listen on {}: {error}", path.display()))
     })?;
     let counter = Arc::clone(&desk);
-    spawn("visitors", move || visitors::serve(&socket, &counter, &rings))?;
+    let place = visitors::Rings { dir: rings, group };
+    spawn("visitors", move || visitors::serve(&socket, &counter, &place))?;
     health::watch(&desk, settings.recordings.clone())?;
     let mut pilot = Pilot::new(settings, shelf, standing, Arc::clone(&desk), found)?;
     talk(&format!("groundcrew: recorder ready, recordings in {}", settings.recordings.display()));
@@ -171,12 +172,20 @@ fn make_rings(run: &Path) -> Result<PathBuf, Refusal> {
 }
 
 /// Lets the group attach to rings, all but the agent's: whoever may truncate that one could kill it.
+///
+/// Each ring is given to the group by itself: that new files take the group of their directory is
+/// up to a bit that a service without `CAP_FSETID` cannot set, and the kernel does not say so.
 fn let_in(rings: &Path, agent: &Path, group: Option<u32>) -> Result<(), Refusal> {
     let let_in = || {
         set_mode(agent, 0o600)?;
-        std::os::unix::fs::chown(rings, None, group)?;
-        // Files that are made in it belong to its group.
-        set_mode(rings, if group.is_some() { 0o2750 } else { 0o700 })
+        for entry in std::fs::read_dir(rings)? {
+            let path = entry?.path();
+            if path != agent {
+                lchown(&path, None, group)?;
+            }
+        }
+        lchown(rings, None, group)?;
+        set_mode(rings, if group.is_some() { 0o750 } else { 0o700 })
     };
     let done: std::io::Result<()> = let_in();
     done.map_err(|error| {

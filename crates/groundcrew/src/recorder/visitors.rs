@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::lchown;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -50,6 +51,15 @@ const ROOM_PAUSE: Duration = Duration::from_millis(2);
 
 /// The recorder, for as long as it records.
 pub(super) type Desk = Arc<Mutex<Option<Recorder>>>;
+
+/// Where shared rings are made, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Rings {
+    /// Their directory, which only we write to.
+    pub(super) dir: PathBuf,
+    /// Whose members may attach to them.
+    pub(super) group: Option<u32>,
+}
 
 /// What a producer says first.
 #[derive(Debug, Deserialize)]
@@ -109,7 +119,7 @@ pub(super) fn open(run: &Path, mode: u32, group: Option<u32>) -> io::Result<Owne
 }
 
 /// Lets producers in until the process ends.
-pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
+pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Rings) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         // An accept that fails (no more descriptors) is tried again with the next connection.
@@ -123,7 +133,7 @@ pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
             answer(&visitor, None, Some(text)).ok();
             continue;
         }
-        let (desk, count, rings) = (Arc::clone(desk), Arc::clone(&open), rings.to_owned());
+        let (desk, count, rings) = (Arc::clone(desk), Arc::clone(&open), rings.clone());
         let started = std::thread::Builder::new().name("visitor".to_owned()).spawn(move || {
             // A connection that breaks concerns only its other end.
             visit(&visitor, &desk, &rings).ok();
@@ -135,7 +145,7 @@ pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
     }
 }
 
-fn visit(visitor: &OwnedFd, desk: &Desk, rings: &Path) -> io::Result<()> {
+fn visit(visitor: &OwnedFd, desk: &Desk, rings: &Rings) -> io::Result<()> {
     sockopt::set_socket_timeout(visitor, sockopt::Timeout::Recv, Some(HELLO_WITHIN))?;
     let mut packet = vec![0; HELLO_MAX];
     let (_, len) = recv(visitor, packet.as_mut_slice(), RecvFlags::empty())?;
@@ -171,7 +181,7 @@ fn hello(said: &[u8]) -> Result<Hello, String> {
     Ok(hello)
 }
 
-fn welcome(hello: &Hello, desk: &Desk, rings: &Path) -> Result<Welcome, String> {
+fn welcome(hello: &Hello, desk: &Desk, rings: &Rings) -> Result<Welcome, String> {
     let said = |error: NoRing| chain(&error);
     let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = desk.as_ref().ok_or("the recorder is ending")?;
@@ -182,8 +192,12 @@ fn welcome(hello: &Hello, desk: &Desk, rings: &Path) -> Result<Welcome, String> 
         let producer = recorder.producer(&hello.name, options).map_err(said)?;
         return Ok(Welcome::Producer(Box::new(producer)));
     }
-    room_for(bytes, rings)?;
-    recorder.shared(&hello.name, options).map(Welcome::Ring).map_err(said)
+    room_for(bytes, &rings.dir)?;
+    let path = recorder.shared(&hello.name, options).map_err(said)?;
+    // Before anybody is told of it.
+    lchown(&path, None, rings.group)
+        .map_err(|error| format!("cannot set who uses {}: {error}", path.display()))?;
+    Ok(Welcome::Ring(path))
 }
 
 /// Whether one more shared ring fits beside those that are there.

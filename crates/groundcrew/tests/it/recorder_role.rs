@@ -61,8 +61,12 @@ impl Host {
     }
 
     fn start_only(&mut self) {
+        let command = self.command(&["recorder"]);
+        self.start_as(command);
+    }
+
+    fn start_as(&mut self, mut command: Command) {
         let said = fs::File::create(self.dir.path().join("said")).unwrap();
-        let mut command = self.command(&["recorder"]);
         self.recorder = Some(command.stderr(said).stdout(Stdio::null()).spawn().unwrap());
     }
 
@@ -262,12 +266,43 @@ fn a_group_may_record_and_one_that_is_not_there_is_named() {
     use std::os::unix::fs::MetadataExt as _;
     host.python("visit.py", &[&host.path("run/recorder.sock")]).ends(0);
     let all =
-        [("run/recorder.sock", 0o660), ("run/rings", 0o2750), ("run/rings/ringer.ring", 0o660)];
+        [("run/recorder.sock", 0o660), ("run/rings", 0o750), ("run/rings/ringer.ring", 0o660)];
     for (name, mode) in all {
         let found = meta(name);
         assert_eq!((found.mode() & 0o7777, found.gid()), (mode, 1), "{name}");
     }
     assert_eq!(meta("run").mode() & 0o7777, 0o711, "they can get there");
+    assert_eq!(host.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_group_may_record_also_where_the_recorder_has_no_more_rights_than_its_service() {
+    use std::os::unix::fs::MetadataExt as _;
+    let unit = include_str!("../../../../dist/systemd/groundcrew-recorder.service");
+    let rights = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let rights: Vec<String> =
+        rights.split(' ').map(|right| right.replace("CAP_", "+").to_lowercase()).collect();
+    let mut host = Host::new("");
+    host.start();
+    host.python("visit.py", &[&host.path("run/recorder.sock")]).ends(0);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    let ring = host.path("run/rings/ringer.ring");
+    assert_eq!(fs::metadata(&ring).unwrap().gid(), 0);
+    // Now a group is let in, into what is there and into what is made later.
+    host.configure("group = \"daemon\"");
+    let alone = host.command(&["recorder"]);
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set").arg(format!("-all,{}", rights.join(",")));
+    command.arg(alone.get_program()).args(alone.get_args());
+    host.start_as(command);
+    let socket = host.path("run/recorder.sock");
+    until("the group is let in", || fs::metadata(&socket).is_ok_and(|meta| meta.gid() == 1));
+    assert_eq!(fs::metadata(&ring).unwrap().gid(), 1, "it was there before");
+    let made = host.python("ask.py", &[&socket, Path::new("late")]).ends(0);
+    made.says(&["late.ring"]);
+    assert_eq!(fs::metadata(host.path("run/rings/late.ring")).unwrap().gid(), 1);
+    let agent = fs::metadata(host.path("run/rings/agent.ring")).unwrap();
+    assert_eq!((agent.gid(), agent.mode() & 0o7777), (0, 0o600), "nobody else's");
     assert_eq!(host.end(Signal::TERM), Some(0));
 }
 
