@@ -88,12 +88,6 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
     manager.ready("recording");
     pilot.fly(&ending, &manager);
     manager.stopping("ending; what was recorded is durable");
-    spawn("last resort", || {
-        std::thread::sleep(END_WITHIN);
-        // As after a crash: what was written is there, and the next recorder ends it.
-        talk("groundcrew: the disk holds up the recorder's end; it ends without");
-        std::process::exit(u8::from(Exit::Failed).into());
-    })?;
     let exit = land(pilot.end(), settings);
     talk("groundcrew: recorder ended");
     exit
@@ -209,6 +203,14 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Refusal>
     started.map(drop).map_err(|error| Refusal::failed(format!("cannot start a thread: {error}")))
 }
 
+/// Ends the process some time after it was asked to, whatever its threads wait for.
+fn end_without() {
+    std::thread::sleep(END_WITHIN);
+    // As after a crash: what was written is there, and the next recorder ends it.
+    talk("groundcrew: the disk holds up the recorder's end; it ends without");
+    std::process::exit(u8::from(Exit::Failed).into());
+}
+
 /// Whether somebody asked to end.
 #[derive(Debug)]
 struct Ending {
@@ -222,12 +224,18 @@ impl Ending {
             .map_err(|error| Refusal::failed(format!("cannot watch for signals: {error}")))?;
         let (tell, asked) = std::sync::mpsc::channel();
         spawn("signals", move || {
+            let mut is_asked = false;
             for signal in signals.forever() {
                 if signal == SIGHUP {
                     talk("groundcrew: the recorder reads its configuration when it is restarted");
                 } else {
                     // Nobody listens any more at the very end.
                     tell.send(()).ok();
+                    if !std::mem::replace(&mut is_asked, true)
+                        && let Err(refusal) = spawn("last resort", end_without)
+                    {
+                        talk(&format!("groundcrew: {refusal}"));
+                    }
                 }
             }
         })?;

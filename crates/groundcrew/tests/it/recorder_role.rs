@@ -328,6 +328,60 @@ fn rec_14_the_host_is_sampled_once_a_second() {
 }
 
 #[test]
+fn the_standing_recording_is_followed_through_a_flight_until_its_recorder_ends() {
+    let mut host = Host::new("");
+    host.start();
+    let mut ring = host.ring("agent");
+    let heard = host.dir.path().join("heard");
+    let mut follow = host.command(&["flight", "tail", "standing", "-f", "--json"]);
+    let mut follower = follow.stdout(fs::File::create(&heard).unwrap()).spawn().unwrap();
+    let heard = || fs::read_to_string(&heard).unwrap();
+    host.set_flag("flying");
+    let flight = host.begins(1);
+    until("the footer is heard", || heard().contains("FlightFooter"));
+    fs::remove_file(host.path("run/in-flight")).unwrap();
+    host.ends(&flight);
+    assert!(ring.push(KIND, 1, b"behind the flight"));
+    until("it goes on", || heard().contains("\"kind\":32775"));
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    until("that ends it", || follower.try_wait().unwrap().is_some());
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    host.run(&["flight", "tail", flight["id"].as_str().unwrap(), "-f"]).ends(0);
+}
+
+#[test]
+fn rec_7_a_recorder_ends_though_the_disk_holds_it_up_at_the_beginning_of_a_flight() {
+    let mut host = Host::new("");
+    host.start();
+    let recorder = host.recorder.as_ref().unwrap().id().to_string();
+    let mut strace = Command::new("strace");
+    // As a dead disk would: the call does not come back.
+    let slow = "inject=mkdir,mkdirat:delay_enter=120s";
+    let calls = host.dir.path().join("calls");
+    strace.args(["-f", "-qq", "-e", "trace=mkdir,mkdirat", "-e", slow, "-p", &recorder, "-o"]);
+    let mut strace =
+        strace.arg(&calls).stderr(Stdio::null()).spawn().expect("apt-get install strace");
+    let is_traced = || {
+        let status = fs::read_to_string(format!("/proc/{recorder}/status")).unwrap();
+        !status.contains("TracerPid:\t0\n")
+    };
+    until("it is traced", is_traced);
+    host.set_flag("flying");
+    let is_held_up = || fs::read_to_string(&calls).unwrap_or_default().contains("recordings");
+    until("it is held up", is_held_up);
+    let mut recorder = host.recorder.take().unwrap();
+    kill_process(Pid::from_child(&recorder), Signal::TERM).unwrap();
+    until("it ends", || host.said().contains("the disk holds up the recorder's end"));
+    // It has ended, and is kept by who traces it.
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    assert_eq!(recorder.wait().unwrap().code(), Some(1));
+    host.start();
+    host.begins(1);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+}
+
+#[test]
 fn a_second_recorder_is_told_that_there_is_one() {
     let mut host = Host::new("");
     host.start();
