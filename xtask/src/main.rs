@@ -2,7 +2,8 @@
 //!
 //! Each command is a list of steps, programs that run in the workspace's root; the first that fails
 //! ends the command. Exit codes: 0 done, 1 a step failed, 2 usage, 3 something is missing on this
-//! machine. `demo`, `sim`, `soak` and `bench` end with the code of the program that they start.
+//! machine. `demo`, `sim`, `soak`, `bench` and `fuzz` end with the code of the program that they
+//! start.
 
 mod bare;
 mod demo;
@@ -25,11 +26,14 @@ usage: cargo xtask COMMAND
   sim [ARG…]     run the simulator: --report, --seed N, --random N, --only TEXT
   soak ARG…      break a host and check the truth: --kills N or --power-cuts N, --seed S, --app A
   bench ARG…     figures beside their peers: recorder, update [--quick] [--json]
+  fuzz TARGET    look for bytes that break what reads them: [--minutes N]; without TARGET: which
   docs           write the generated parts of docs/reference anew
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;
 
+/// The rig's benchmarks beside others are read by the lints, too, though nothing else builds them.
+const PEERS: &str = "groundcrew-rig/peers";
 /// As many kills and power cuts as a run of the tests has time for; hundreds are for a night.
 const BLOWS: &str = "10";
 
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         ["demo", args @ ..] => demo::play(args),
         ["sim", args @ ..] => steps::replace_with(simulator(args)),
         [what @ ("soak" | "bench"), args @ ..] => rig::become_rig(what, args),
+        ["fuzz", args @ ..] => steps::replace_with(fuzzer(args)),
         ["docs"] => steps::run(vec![docs_step()]),
         ["tidy"] => steps::run(vec![tidy_step()]),
         ["help" | "--help" | "-h"] => {
@@ -92,7 +97,8 @@ fn test() -> Result<ExitCode> {
 }
 
 fn common_steps() -> Vec<Step> {
-    let clippy = ["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"];
+    let clippy =
+        ["clippy", "--workspace", "--all-targets", "--features", PEERS, "--", "-D", "warnings"];
     let mut steps = vec![
         Step::new("format", cargo(&["fmt", "--all", "--check"])),
         Step::new("lints", cargo(&clippy)),
@@ -122,6 +128,12 @@ fn test_steps() -> Vec<Step> {
 fn simulator(args: &[&str]) -> Command {
     let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-sim", "--"]);
     run.args(args);
+    run
+}
+
+fn fuzzer(args: &[&str]) -> Command {
+    let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-fuzz", "--bin"]);
+    run.args(["groundcrew-fuzz", "--"]).args(args);
     run
 }
 

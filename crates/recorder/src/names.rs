@@ -20,7 +20,9 @@ impl Name {
     pub fn parse(name: &str) -> Option<Self> {
         let rest = name.strip_prefix("seg_")?;
         let (digits, ending) = rest.split_once('.')?;
-        let plain = digits.len() >= 5 && digits.bytes().all(|digit| digit.is_ascii_digit());
+        // One number has one name, so that a name follows from its number.
+        let padded = digits.len() == 5 || (digits.len() > 5 && !digits.starts_with('0'));
+        let plain = padded && digits.bytes().all(|digit| digit.is_ascii_digit());
         let number = digits.parse().ok().filter(|_| plain)?;
         match ending {
             "bin" => Some(Self::Sealed(number)),
@@ -58,7 +60,15 @@ mod tests {
         for name in [Name::Sealed(0), Name::Open(99_999), Name::Torn(100_000)] {
             assert_eq!(Name::parse(&name.to_string()), Some(name));
         }
-        for name in ["seg_1.bin", "seg_0000x.bin", "seg_00001.bin.old", "seg_+0001.bin", "x", ""] {
+        for name in [
+            "seg_1.bin",
+            "seg_0000x.bin",
+            "seg_00001.bin.old",
+            "seg_+0001.bin",
+            "seg_000001.bin",
+            "x",
+            "",
+        ] {
             assert_eq!(Name::parse(name), None, "{name}");
         }
     }

@@ -42,6 +42,9 @@ pub enum CannotRecover {
     /// A segment cannot be read.
     #[error("cannot recover the flight")]
     Unreadable(#[from] Unreadable),
+    /// There is no number for another segment.
+    #[error("the flight has a segment {0}, there is none behind it for the footer")]
+    Full(u32),
     /// The directory cannot be read or written.
     #[error("cannot {doing} {name}")]
     Io {
@@ -98,6 +101,9 @@ struct Flight {
 #[derive(Debug)]
 struct Last {
     outline: Outline,
+    /// What it is called, which may be another number than that in its header.
+    name: Name,
+    /// Whether nothing is written into it any more.
     sealed: bool,
     torn: u64,
 }
@@ -109,25 +115,37 @@ impl Flight {
         entries.sort_by_key(|entry| Name::parse(&entry.name));
         entries.sort_by_key(|entry| Name::parse(&entry.name).map(Name::number));
         let mut flight = Self::default();
+        let mut before = None;
         for entry in entries {
             let Some(name) = Name::parse(&entry.name) else { continue };
             if let Name::Torn(_) = name {
-                flight.totals.bytes_torn += entry.len;
+                let torn = &mut flight.totals.bytes_torn;
+                *torn = torn.saturating_add(entry.len);
                 continue;
             }
-            let Some(last) = take_in(storage, &entry, name, recovered)? else { continue };
+            // Two files of a number: the second cannot have the first one's name, and stays.
+            let is_second = before == Some(Name::Sealed(name.number()));
+            before = Some(name);
+            let taken = if is_second {
+                take_as_it_is(storage, &entry, name)?
+            } else {
+                take_in(storage, &entry, name, recovered)?
+            };
+            let Some(last) = taken else { continue };
             flight.count(&last, entry.len, storage)?;
-            let own = last.outline.index.sources.get(&RECORDER).map(|own| own.last + 1);
+            let own =
+                last.outline.index.sources.get(&RECORDER).map(|own| own.last.saturating_add(1));
             if let Some(before) = flight.last.replace(last).filter(|last| !last.sealed) {
-                recovered.ended.push(before.outline.header.number);
+                recovered.ended.push(before.name.number());
                 end(storage, before, flight.own_seq, None)?;
             }
             flight.own_seq = flight.own_seq.max(own.unwrap_or(0));
         }
         if let Some(last) = flight.last.as_ref().filter(|last| !last.sealed) {
-            recovered.ended.push(last.outline.header.number);
+            recovered.ended.push(last.name.number());
         }
-        flight.totals.bytes_torn += recovered.bytes_torn;
+        let torn = &mut flight.totals.bytes_torn;
+        *torn = torn.saturating_add(recovered.bytes_torn);
         Ok(flight)
     }
 
@@ -137,23 +155,25 @@ impl Flight {
         len: u64,
         storage: &S,
     ) -> Result<(), CannotRecover> {
-        self.totals.records_written += last.outline.index.records();
-        self.totals.bytes_written += len;
-        self.totals.rollover_count = last.outline.header.number;
+        let totals = &mut self.totals;
+        // An index may claim anything.
+        totals.records_written =
+            totals.records_written.saturating_add(last.outline.index.records());
+        totals.bytes_written = totals.bytes_written.saturating_add(len);
+        totals.rollover_count = last.name.number();
         self.footer = false;
         let kinds = [FlightFooter::SCHEMA.kind, Overrun::SCHEMA.kind];
         if !kinds.iter().any(|kind| last.outline.index.types.contains_key(kind)) {
             return Ok(());
         }
-        let number = last.outline.header.number;
-        let name = if last.sealed { Name::Sealed(number) } else { Name::Open(number) };
-        let entry = Entry { name: name.to_string(), len, regular: true };
+        let entry = Entry { name: last.name.to_string(), len, regular: true };
         scan(storage, &entry, |record| {
             if record.head.kind == FlightFooter::SCHEMA.kind {
                 self.footer = true;
             } else if record.head.kind == Overrun::SCHEMA.kind {
-                let overrun = Overrun::decode(record.body);
-                self.totals.records_dropped_overrun += overrun.count;
+                let (dropped, overrun) =
+                    (&mut self.totals.records_dropped_overrun, Overrun::decode(record.body));
+                *dropped = dropped.saturating_add(overrun.count);
             } else {
                 // A recording that goes on behind a footer needs another one.
                 self.footer = false;
@@ -171,7 +191,7 @@ impl Flight {
         FlightFooter {
             clean_shutdown: false,
             reason: reason.to_owned(),
-            records_written: self.totals.records_written + 1,
+            records_written: self.totals.records_written.saturating_add(1),
             ..self.totals.clone()
         }
     }
@@ -195,23 +215,23 @@ fn take_in<S: Storage>(
             }
             None => scan(storage, entry, |_| {})?,
         };
-        return Ok(Some(Last { outline, sealed: true, torn: 0 }));
+        return Ok(Some(Last { outline, name, sealed: true, torn: 0 }));
     }
     let outline = match scan(storage, entry, |_| {}) {
+        Err(unreadable) if unreadable.is_newer() => return Err(unreadable.into()),
         // A file without a whole header is what a crash leaves of one that was just being made.
         Err(Unreadable::NotASegment { .. }) => {
-            set_aside(storage, entry, 0, number)?;
-            recovered.bytes_torn += entry.len;
-            storage.remove(&entry.name).map_err(CannotRecover::io("remove", &entry.name))?;
-            let synced = storage.sync_dir();
-            synced.map_err(CannotRecover::io("sync the directory of", &entry.name))?;
-            return Ok(None);
+            return set_all_aside(storage, entry, number, recovered);
+        }
+        Ok(outline) if outline.end > entry.len => {
+            return set_all_aside(storage, entry, number, recovered);
         }
         outline => outline?,
     };
     if outline.sealed {
-        rename(storage, &entry.name, &Name::Sealed(number).to_string())?;
-        return Ok(Some(Last { outline, sealed: true, torn: 0 }));
+        let name = Name::Sealed(number);
+        rename(storage, &entry.name, &name.to_string())?;
+        return Ok(Some(Last { outline, name, sealed: true, torn: 0 }));
     }
     let torn = entry.len.saturating_sub(outline.end);
     if torn > 0 {
@@ -226,7 +246,35 @@ fn take_in<S: Storage>(
         }
         recovered.bytes_torn += torn;
     }
-    Ok(Some(Last { outline, sealed: false, torn }))
+    Ok(Some(Last { outline, name, sealed: false, torn }))
+}
+
+/// Looks at a segment that nothing is done with. `None`: it is none.
+fn take_as_it_is<S: Storage>(
+    storage: &S,
+    entry: &Entry,
+    name: Name,
+) -> Result<Option<Last>, CannotRecover> {
+    match scan(storage, entry, |_| {}) {
+        Ok(outline) => Ok(Some(Last { outline, name, sealed: true, torn: 0 })),
+        Err(Unreadable::NotASegment { .. }) => Ok(None),
+        Err(unreadable) => Err(unreadable.into()),
+    }
+}
+
+/// Makes a file that holds no record one that was set aside.
+fn set_all_aside<S: Storage>(
+    storage: &mut S,
+    entry: &Entry,
+    number: u32,
+    recovered: &mut Recovered,
+) -> Result<Option<Last>, CannotRecover> {
+    set_aside(storage, entry, 0, number)?;
+    recovered.bytes_torn += entry.len;
+    storage.remove(&entry.name).map_err(CannotRecover::io("remove", &entry.name))?;
+    let synced = storage.sync_dir();
+    synced.map_err(CannotRecover::io("sync the directory of", &entry.name))?;
+    Ok(None)
 }
 
 /// Copies the bytes behind `from` into a file of their own, durably.
@@ -275,26 +323,27 @@ fn next_segment<S: Storage>(
     last: &Last,
     now: Moment,
 ) -> Result<Last, CannotRecover> {
-    let before = &last.outline;
+    let (before, number) = (&last.outline, last.name.number());
     let header = Header {
-        number: before.header.number + 1,
+        number: number.checked_add(1).ok_or(CannotRecover::Full(number))?,
         first_seq: next_seq(before),
         time_ns: now.time_ns,
         utc_ns: now.utc_ns,
         ..before.header
     };
-    let name = Name::Open(header.number).to_string();
-    let mut file = storage.create(&name).map_err(CannotRecover::io("create", &name))?;
+    let name = Name::Open(header.number);
+    let called = name.to_string();
+    let mut file = storage.create(&called).map_err(CannotRecover::io("create", &called))?;
     let bytes = header.encode();
-    write_all(&mut file, &bytes).map_err(CannotRecover::io("write", &name))?;
+    write_all(&mut file, &bytes).map_err(CannotRecover::io("write", &called))?;
     let end = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
     let index = Index::default();
     let outline = Outline { header, index, holes: Vec::new(), holes_in_all: 0, end, sealed: false };
-    Ok(Last { outline, sealed: false, torn: 0 })
+    Ok(Last { outline, name, sealed: false, torn: 0 })
 }
 
 fn next_seq(outline: &Outline) -> u64 {
-    outline.index.seqs.map_or(outline.header.first_seq, |seqs| seqs.last + 1)
+    outline.index.seqs.map_or(outline.header.first_seq, |seqs| seqs.last.saturating_add(1))
 }
 
 /// Writes footer, index and trailer behind the last intact record, and gives the file its name.
@@ -304,11 +353,10 @@ fn end<S: Storage>(
     mut own_seq: u64,
     footer: Option<(FlightFooter, Moment)>,
 ) -> Result<(), CannotRecover> {
-    let Last { outline, .. } = last;
+    let Last { outline, name, .. } = last;
     let (header, seed) = (outline.header, outline.header.seed());
-    let name = Name::Open(header.number);
     let mut seq = next_seq(&outline);
-    let mut index = outline.index;
+    let mut index = if outline.index.seqs.is_some() { outline.index } else { Index::default() };
     let (mut tail, mut at) = (Vec::new(), outline.end);
     let time_ns = index.times.map_or(header.time_ns, |times| times.last);
     if let Some((footer, now)) = footer {
@@ -319,7 +367,7 @@ fn end<S: Storage>(
         index.add(&head, at);
         let len = frame::encode(&Record { head, body: &body }, seed, &mut tail);
         at += u64::try_from(len).unwrap_or(u64::MAX);
-        (seq, own_seq) = (seq + 1, own_seq + 1);
+        (seq, own_seq) = (seq.saturating_add(1), own_seq.saturating_add(1));
     }
     let head = Head { kind: index::KIND, source: RECORDER, time_ns, source_seq: own_seq, seq };
     let body = index.encode();
@@ -331,5 +379,5 @@ fn end<S: Storage>(
     let mut file = file.map_err(CannotRecover::io("write on", &open))?;
     write_all(&mut file, &tail).map_err(CannotRecover::io("write", &open))?;
     file.sync().map_err(CannotRecover::io("sync", &open))?;
-    rename(storage, &open, &Name::Sealed(header.number).to_string())
+    rename(storage, &open, &Name::Sealed(name.number()).to_string())
 }

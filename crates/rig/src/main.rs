@@ -21,9 +21,10 @@ use groundcrew_rig::{Result, bench};
 const USAGE: &str = "\
 usage: groundcrew-rig soak (--kills N | --power-cuts N) [--app ledger|postgres|recorder]
                            [--disk ext4|xfs] [--seed S] [--json]
-       groundcrew-rig bench recorder [--quick] [--json]
+       groundcrew-rig bench recorder [--quick] [--json] [--only enqueue|sustained|read|stop|day]
        groundcrew-rig bench update [--quick] [--json] [--only downtime|many|idle]
-       both: --program PATH is groundcrew, the one beside this program by default";
+       groundcrew-rig push (heap|shared) COUNT     for `bench recorder`, under strace
+       soak and bench update: --program PATH is groundcrew, the one beside this program by default";
 
 /// Says to the process inside the namespaces where its directory is.
 const INSIDE_ENV: &str = "GROUNDCREW_RIG_INSIDE";
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
         Some((first, rest)) if first == soak::Part::WORD => {
             soak::Part::play(rest).map(|()| ExitCode::SUCCESS)
         }
+        Some((first, [ring, count])) if first == "push" => push(ring, count),
         Some((first, rest))
             if first == "bench"
                 && rest.first().is_some_and(|of| ["recorder", "update"].contains(&of.as_str())) =>
@@ -115,16 +117,23 @@ fn program(words: &[String]) -> Result<PathBuf> {
     program.canonicalize().context("cannot find the program under test")
 }
 
+fn push(ring: &str, count: &str) -> Result<ExitCode> {
+    bench::push_and_end(ring, count.parse().context(USAGE)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
 fn measure(words: &[String]) -> Result<ExitCode> {
     let has = |flag: &str| words.iter().any(|word| word == flag);
     let dir = tempfile::Builder::new().prefix("groundcrew-rig-").tempdir()?;
+    let of_recorder = has("recorder");
     let options = bench::Options {
-        program: program(words)?,
+        // The recorder is a library of the rig.
+        program: if of_recorder { PathBuf::new() } else { program(words)? },
         quick: has("--quick"),
         only: value(words, "--only").map(str::to_owned),
         dir: dir.path().to_owned(),
     };
-    let bench = if has("recorder") { bench::recorder } else { bench::update };
+    let bench = if of_recorder { bench::recorder } else { bench::update };
     let figures = bench(&options, &mut |line| say(line))?;
     say(&bench::table(&figures));
     if has("--json") {

@@ -34,5 +34,6 @@ mod rollback;
 mod shell;
 mod signals;
 mod systemd;
+mod tlog;
 mod update;
 mod wrong;

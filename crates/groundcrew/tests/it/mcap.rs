@@ -13,11 +13,12 @@ use crate::recorded::Recordings;
 const PACKAGE: &str = "mcap==1.6.0";
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/read_mcap.py");
 
-/// A Python that has the package; made once below `target/`.
-fn python() -> PathBuf {
-    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python-mcap");
+/// A Python that has the package `name==version`; made once below `target/`.
+pub(crate) fn python(package: &str) -> PathBuf {
+    let name = package.split("==").next().unwrap();
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("python-{name}"));
     let (python, whole) = (home.join("bin/python"), home.join("whole"));
-    if fs::read_to_string(&whole).is_ok_and(|package| package == PACKAGE) {
+    if fs::read_to_string(&whole).is_ok_and(|there| there == package) {
         return python;
     }
     // What an interrupted run left.
@@ -31,8 +32,8 @@ fn python() -> PathBuf {
         );
     };
     run(Command::new("python3").args(["-m", "venv"]).arg(&home));
-    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", PACKAGE]));
-    std::io::Write::write_all(&mut fs::File::create(whole).unwrap(), PACKAGE.as_bytes()).unwrap();
+    run(Command::new(&python).args(["-m", "pip", "install", "--quiet", package]));
+    std::io::Write::write_all(&mut fs::File::create(whole).unwrap(), package.as_bytes()).unwrap();
     python
 }
 
@@ -43,7 +44,7 @@ fn the_makers_of_mcap_read_counts_times_and_payloads() {
     let path = recordings.path().join("flight.mcap");
     let path = path.to_str().unwrap();
     recordings.run(&["export", "last", "--mcap", "-o", path]).ends(0);
-    let output = Command::new(python()).args([SCRIPT, path]).output().unwrap();
+    let output = Command::new(python(PACKAGE)).args([SCRIPT, path]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let read: Value = serde_json::from_slice(&output.stdout).unwrap();
     let messages = read["messages"].as_array().unwrap();

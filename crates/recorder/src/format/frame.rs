@@ -158,13 +158,17 @@ pub fn checksum(seed: u32, bytes: &[u8]) -> u32 {
 /// What stands at the beginning of `from`.
 #[must_use]
 pub fn decode(from: &[u8], seed: u32) -> Step<'_> {
-    let known = from.len().min(MAGIC.len());
-    if from.get(..known) != MAGIC.get(..known) {
+    // Most of what is ever looked at is a whole frame of some hundred bytes, so what is compared
+    // and taken out of it has a length that the compiler knows.
+    let Some(header) = from.first_chunk::<HEADER_LEN>() else {
+        let known = from.len().min(MAGIC.len());
+        let may_begin = from.get(..known) == MAGIC.get(..known);
+        let more = Step::More { need: HEADER_LEN };
+        return if may_begin { more } else { Step::Damage(Damage::Magic) };
+    };
+    if !header.starts_with(&MAGIC) {
         return Step::Damage(Damage::Magic);
     }
-    let Some(header) = from.first_chunk::<HEADER_LEN>() else {
-        return Step::More { need: HEADER_LEN };
-    };
     let [_, _, _, _, version, ..] = *header;
     if version != VERSION {
         return Step::Damage(Damage::Version(version));
@@ -175,30 +179,31 @@ pub fn decode(from: &[u8], seed: u32) -> Step<'_> {
         return Step::Damage(Damage::Length(said));
     }
     let len = body_len + OVERHEAD;
-    let Some((checked, crc)) = from.get(..len).and_then(|frame| frame.split_last_chunk()) else {
-        return Step::More { need: len };
-    };
+    let parted = from.get(..len).and_then(|frame| frame.split_last_chunk());
+    let Some((checked, crc)) = parted else { return Step::More { need: len } };
     let (expected, found) = (checksum(seed, checked), u32::from_le_bytes(*crc));
     if expected != found {
         return Step::Damage(Damage::Checksum { expected, found });
     }
-    match from.get(..len).and_then(parts) {
-        Some(record) => Step::Record { record, len },
-        None => Step::More { need: len },
+    let body = checked.get(HEADER_LEN..).unwrap_or_default();
+    Step::Record { record: Record { head: head(header), body }, len }
+}
+
+fn head(header: &[u8; HEADER_LEN]) -> Head {
+    let inside = "within the header";
+    Head {
+        kind: u16_at(header, 6).expect(inside),
+        source: u16_at(header, 8).expect(inside),
+        time_ns: u64_at(header, 16).expect(inside),
+        source_seq: u64_at(header, 24).expect(inside),
+        seq: u64_at(header, 32).expect(inside),
     }
 }
 
 /// The record in a frame that was already found whole; `None`: there are too few bytes for one.
 pub(crate) fn parts(frame: &[u8]) -> Option<Record<'_>> {
-    let head = Head {
-        kind: u16_at(frame, 6)?,
-        source: u16_at(frame, 8)?,
-        time_ns: u64_at(frame, 16)?,
-        source_seq: u64_at(frame, 24)?,
-        seq: u64_at(frame, 32)?,
-    };
     let body = frame.get(HEADER_LEN..frame.len().checked_sub(CRC_LEN)?)?;
-    Some(Record { head, body })
+    Some(Record { head: head(frame.first_chunk()?), body })
 }
 
 #[cfg(test)]

@@ -45,7 +45,8 @@ impl Span {
 
     /// Takes another span in.
     pub fn merge(&mut self, other: &Self) {
-        self.records += other.records;
+        // An index that was read may claim anything.
+        self.records = self.records.saturating_add(other.records);
         self.first = self.first.min(other.first);
         self.last = self.last.max(other.last);
     }

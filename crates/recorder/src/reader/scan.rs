@@ -10,8 +10,12 @@ use std::ops::ControlFlow;
 use crate::format::frame::{self, BODY_MAX, Damage, OVERHEAD, Record, Step};
 use crate::format::segment::{TRAILER_LEN, TRAILER_MAGIC, Trailer};
 
-/// Bytes that are read at once; two frames of the greatest length fit, so one always can be whole.
-const BUFFER_LEN: usize = 2 * (BODY_MAX + OVERHEAD).next_power_of_two();
+/// Bytes that a scanner holds at most; two frames of the greatest length fit, so one always can be
+/// whole.
+const BUFFER_MAX: usize = 2 * (BODY_MAX + OVERHEAD).next_power_of_two();
+/// Bytes that it holds as long as no frame needs more: few enough for the processor's cache, and
+/// quickly made.
+const BUFFER_MIN: usize = 512 << 10;
 
 /// What was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +97,7 @@ impl Scanner {
     /// A scanner of a segment with this seed, beginning at offset `at`.
     #[must_use]
     pub fn new(seed: u32, at: u64) -> Self {
-        let buffer = vec![0; BUFFER_LEN];
+        let buffer = vec![0; BUFFER_MIN];
         Self { seed, buffer, from: 0, to: 0, at, ended: false, hole: None, next: None }
     }
 
@@ -103,6 +107,10 @@ impl Scanner {
             self.buffer.copy_within(self.from..self.to, 0);
             self.to -= self.from;
             self.from = 0;
+        }
+        // A long frame, of which there is a part.
+        if self.to >= self.buffer.len() / 2 && self.buffer.len() < BUFFER_MAX {
+            self.buffer.resize(self.buffer.len() * 2, 0);
         }
         self.buffer.get_mut(self.to..).unwrap_or_default()
     }

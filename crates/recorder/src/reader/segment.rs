@@ -1,5 +1,6 @@
 //! One segment of a flight, read in pieces.
 
+use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 
@@ -57,6 +58,7 @@ pub struct SegmentReader<'s, S> {
     frames_at: u64,
     scanner: Scanner,
     read_to: u64,
+    kept: Option<File>,
 }
 
 impl<'s, S: Source> SegmentReader<'s, S> {
@@ -77,7 +79,7 @@ impl<'s, S: Source> SegmentReader<'s, S> {
             .map_err(|source| Unreadable::NotASegment { name: name.clone(), source })?;
         let frames_at = u64::try_from(frames_at).unwrap_or(u64::MAX);
         let scanner = Scanner::new(header.seed(), frames_at);
-        Ok(Self { source, name, header, frames_at, scanner, read_to: frames_at })
+        Ok(Self { source, name, header, frames_at, scanner, read_to: frames_at, kept: None })
     }
 
     /// Goes on at a frame that the index names.
@@ -127,7 +129,7 @@ impl<'s, S: Source> SegmentReader<'s, S> {
         let space = self.scanner.space();
         let piece = space.len().min(PIECE);
         let space = space.get_mut(..piece).unwrap_or_default();
-        let arrived = read_some(self.source, &self.name, self.read_to, space)
+        let arrived = read_on(self.source, &mut self.kept, &self.name, self.read_to, space)
             .map_err(|source| Unreadable::Io { name: self.name.clone(), source })?;
         if arrived == 0 {
             self.scanner.end();
@@ -227,6 +229,21 @@ pub fn scan<S: Source>(
             }
             Found::Trailer(_) => outline.sealed = true,
             Found::More | Found::End => return Ok(outline),
+        }
+    }
+}
+
+fn read_on(
+    source: &impl Source,
+    kept: &mut Option<File>,
+    name: &str,
+    at: u64,
+    to: &mut [u8],
+) -> io::Result<usize> {
+    loop {
+        match source.read_on(kept, name, at, to) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            result => return result,
         }
     }
 }

@@ -276,7 +276,7 @@ impl Auditor {
     }
 
     fn close_sources(&mut self) {
-        for (source, SourceAudit { absent, announced, .. }) in (0..).zip(&self.sources) {
+        for (source, SourceAudit { absent, announced, .. }) in (0..=u16::MAX).zip(&self.sources) {
             if absent > announced {
                 self.report.silent.insert(source, absent - announced);
             }
@@ -284,7 +284,7 @@ impl Auditor {
     }
 
     fn close_kinds(&mut self) {
-        for (kind, KindAudit { records, unknown, .. }) in (0..).zip(&self.kinds) {
+        for (kind, KindAudit { records, unknown, .. }) in (0..=u16::MAX).zip(&self.kinds) {
             if *records > 0 {
                 self.report.types.insert(kind, *records);
             }

@@ -174,6 +174,10 @@ impl Ring {
         if self.announced.is_none() {
             return;
         }
+        // It may have pushed and ended since the ring was drained: that is taken first.
+        if self.source().detached && self.has_more() {
+            return;
+        }
         let source = self.source();
         if source.detached {
             self.end(Ending::Detached, source.made, writer, now);
@@ -198,6 +202,13 @@ impl Ring {
         writer.end(&SourceEnded { ended: self.number, how, made }, now);
         self.announced = None;
         self.dead = how == Ending::Died;
+    }
+
+    fn has_more(&mut self) -> bool {
+        match &mut self.side {
+            Side::Heap(consumer) => consumer.has_more(),
+            Side::Shared(consumer) => consumer.has_more(),
+        }
     }
 
     fn next_number(&self) -> u64 {
@@ -263,5 +274,42 @@ impl Ring {
             self.tell_at_ns = now.time_ns + QUIET_NS;
             std::mem::take(&mut self.trouble)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::flight_id::FlightId;
+    use crate::reader::flight::Flight;
+    use crate::reader::verify::verify;
+    use crate::ring::shared;
+    use crate::storage::Disk;
+    use crate::writer::Policy;
+
+    #[test]
+    fn rec_4_who_ends_while_nobody_looks_has_lost_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("nav.ring");
+        let options = shared::Options { bytes: 4096, critical: false, generation: 9 };
+        let consumer = shared::create(&path, options).unwrap();
+        let mut ring = Ring::new(1, "nav", Side::Shared(consumer));
+        let (disk, flight) = (Disk::new(dir.path()), FlightId::new(1, [1; 10]));
+        let mut writer = Writer::new(disk.clone(), flight, [1; 16], Policy::default());
+        let now = Moment { time_ns: 1, utc_ns: 0 };
+        ring.drain(u64::MAX, &mut writer, now);
+        let mut producer = shared::attach(&path).unwrap();
+        for number in 0..5 {
+            assert!(producer.push(0x8001, number, b"body"));
+        }
+        drop(producer);
+        // What a drain does behind the taking, where all of it happens just before.
+        ring.greet(&mut writer, now);
+        ring.say_goodbye(&mut writer, now);
+        assert_eq!(ring.drain(u64::MAX, &mut writer, now).records, 5);
+        writer.finish("test", now);
+        let report = verify(&Flight::open(disk).unwrap(), |_| {});
+        assert_eq!((report.types[&0x8001], report.overruns), (5, 0));
+        assert_eq!(report.types[&SourceEnded::SCHEMA.kind], 1);
     }
 }

@@ -42,9 +42,22 @@ fn options() -> OpenOptions {
 
 /// Reads from a file that is no link.
 pub(super) fn read_at(path: &Path, at: u64, to: &mut [u8]) -> io::Result<usize> {
-    let file = options().read(true).open(path)?;
+    read_on(&mut None, path, at, to)
+}
+
+/// The same from a file that is opened when there is none yet.
+pub(super) fn read_on(
+    kept: &mut Option<File>,
+    path: &Path,
+    at: u64,
+    to: &mut [u8],
+) -> io::Result<usize> {
+    let file = match kept {
+        Some(file) => file,
+        None => kept.insert(options().read(true).open(path)?),
+    };
     if to.len() >= LARGE
-        && let Some(zeros) = zeros_at(&file, at)?
+        && let Some(zeros) = zeros_at(file, at)?
     {
         let len = usize::try_from(zeros).unwrap_or(usize::MAX).min(to.len());
         to.get_mut(..len).unwrap_or_default().fill(0);
@@ -86,6 +99,16 @@ impl Source for Disk {
 
     fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize> {
         read_at(&self.dir.join(name), at, to)
+    }
+
+    fn read_on(
+        &self,
+        kept: &mut Option<File>,
+        name: &str,
+        at: u64,
+        to: &mut [u8],
+    ) -> io::Result<usize> {
+        read_on(kept, &self.dir.join(name), at, to)
     }
 }
 

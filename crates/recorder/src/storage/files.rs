@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::format::segment::{HEADER_LEN, Header};
 use crate::names::Name;
 
-use super::disk::read_at;
+use super::disk::{read_at, read_on};
 use super::{Entry, Source};
 
 /// Segment files from anywhere.
@@ -93,6 +93,12 @@ impl Files {
     }
 }
 
+impl Files {
+    fn path<'a>(&'a self, name: &'a str) -> &'a Path {
+        self.paths.get(name).map_or(Path::new(name), PathBuf::as_path)
+    }
+}
+
 /// As much of a file as a header has.
 fn beginning(path: &Path) -> Result<Vec<u8>, BadFiles> {
     let io = |source| BadFiles::Io { path: path.to_owned(), source };
@@ -115,7 +121,17 @@ impl Source for Files {
     }
 
     fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize> {
-        read_at(self.paths.get(name).map_or(Path::new(name), PathBuf::as_path), at, to)
+        read_at(self.path(name), at, to)
+    }
+
+    fn read_on(
+        &self,
+        kept: &mut Option<fs::File>,
+        name: &str,
+        at: u64,
+        to: &mut [u8],
+    ) -> io::Result<usize> {
+        read_on(kept, self.path(name), at, to)
     }
 }
 

@@ -7,6 +7,7 @@
 mod disk;
 mod files;
 
+use std::fs::File;
 use std::io;
 
 pub use disk::Disk;
@@ -38,6 +39,22 @@ pub trait Source {
     ///
     /// The file is not there, or cannot be read.
     fn read_at(&self, name: &str, at: u64, to: &mut [u8]) -> io::Result<usize>;
+
+    /// The same for whoever reads a file from one end to the other: where it is a file of the
+    /// system's, it is opened once and `kept`. One that is removed meanwhile is read to its end.
+    ///
+    /// # Errors
+    ///
+    /// The file is not there, or cannot be read.
+    fn read_on(
+        &self,
+        _kept: &mut Option<File>,
+        name: &str,
+        at: u64,
+        to: &mut [u8],
+    ) -> io::Result<usize> {
+        self.read_at(name, at, to)
+    }
 }
 
 /// A directory with a flight's segments, for writing.

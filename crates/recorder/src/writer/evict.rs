@@ -23,7 +23,7 @@ impl Sealed {
     /// The next segment begins with this number: what failed here stands there again.
     pub(super) fn stands_again_from(&mut self, seq: u64) {
         if let Some(seqs) = self.index.seqs {
-            let again = (seqs.last + 1).saturating_sub(seq.max(seqs.first));
+            let again = seqs.last.saturating_add(1).saturating_sub(seq.max(seqs.first));
             self.records = self.records.saturating_sub(again);
         }
     }

@@ -10,6 +10,11 @@ use crate::storage::{Entry, Storage};
 use super::evict::Sealed;
 use super::{Policy, RECORDER, SCHEMAS_MAX, Writer};
 
+/// Records are not numbered beyond; what claims more is damage, and no sum of them overflows.
+const NUMBER_MAX: u64 = 1 << 62;
+/// The same of segments.
+const SEGMENT_MAX: u32 = 1 << 31;
+
 /// Why a recording cannot be gone on with.
 #[derive(Debug, thiserror::Error)]
 pub enum CannotResume {
@@ -22,6 +27,9 @@ pub enum CannotResume {
     /// It was not ended, and has to be recovered first.
     #[error("{0} was not ended; recover the recording first")]
     NotEnded(Name),
+    /// It says that it has more records or segments than there can be.
+    #[error("the recording's numbers are at their end")]
+    Full,
 }
 
 impl<S: Storage> Writer<S> {
@@ -43,20 +51,27 @@ impl<S: Storage> Writer<S> {
                 Some(index) => index,
                 None => scan(&storage, &entry, |_| {})?.index,
             };
-            next_seq = index.seqs.map_or(next_seq, |seqs| next_seq.max(seqs.last + 1));
-            own_seq = index.sources.get(&RECORDER).map_or(own_seq, |own| own_seq.max(own.last + 1));
-            last = Some((reader.header, entry.clone()));
+            next_seq =
+                index.seqs.map_or(next_seq, |seqs| next_seq.max(seqs.last.saturating_add(1)));
+            own_seq = index
+                .sources
+                .get(&RECORDER)
+                .map_or(own_seq, |own| own_seq.max(own.last.saturating_add(1)));
+            last = Some((reader.header, name.number(), entry.clone()));
             if let (Some(seqs), Some(before)) = (index.seqs, sealed.last_mut()) {
                 before.stands_again_from(seqs.first);
             }
             let records = index.records();
             sealed.push(Sealed { number: name.number(), bytes: entry.len, records, index });
         }
-        let (header, entry) = last.ok_or(NoFlight::Empty)?;
+        let (header, number, entry) = last.ok_or(NoFlight::Empty)?;
+        if next_seq.max(own_seq) > NUMBER_MAX || number > SEGMENT_MAX {
+            return Err(CannotResume::Full);
+        }
         let described = described(&storage, &entry)?;
         let mut writer = Self::new(storage, header.flight, boot, policy);
         (writer.next_seq, writer.durable_seq, writer.own_seq) = (next_seq, next_seq, own_seq);
-        writer.next_segment = header.number + 1;
+        writer.next_segment = number + 1;
         writer.sealed = sealed.into();
         described.into_iter().for_each(|schema| writer.remember(schema));
         Ok(writer)

@@ -12,6 +12,7 @@ mod python;
 mod real;
 mod recorder;
 mod ring;
+mod strange;
 mod together;
 mod trouble;
 mod whole;

@@ -109,11 +109,13 @@ pub struct Options {
     pub program: PathBuf,
     /// Fewer rounds and apps.
     pub quick: bool,
-    /// Only this part: `downtime`, `many` or `idle`.
+    /// Only this part, as the usage names them.
     pub only: Option<String>,
     /// Where the hosts lie.
     pub dir: PathBuf,
 }
+
+pub use recorder::push_and_end;
 
 /// All figures of `bench recorder`.
 ///

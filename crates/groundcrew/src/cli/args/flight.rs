@@ -56,6 +56,9 @@ pub(crate) struct Form {
     /// MCAP with a JSON Schema per type.
     #[arg(long)]
     pub(crate) mcap: bool,
+    /// The raw MAVLink as a telemetry log of ground stations; no other records.
+    #[arg(long)]
+    pub(crate) tlog: bool,
 }
 
 /// What to do with flights.

@@ -1,4 +1,4 @@
-//! `flight export`: records as JSON lines, tables or MCAP.
+//! `flight export`: records as JSON lines, tables, MCAP or a telemetry log.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -6,7 +6,7 @@ use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use groundcrew_formats::mcap::{CannotWrite, Writer};
-use groundcrew_formats::{Row, csv, jsonl};
+use groundcrew_formats::{Row, csv, jsonl, tlog};
 use groundcrew_recorder::body::Schema;
 use serde::Serialize;
 
@@ -65,8 +65,8 @@ pub(super) fn run(
     let progress = Progress::new("exporting", flight.bytes());
     let (mut records, mut stop) = (0_u64, None);
     let met = selection.rows(&flight, &progress, |row, _| match sink.write(row) {
-        Ok(()) => {
-            records += 1;
+        Ok(written) => {
+            records += u64::from(written);
             ControlFlow::Continue(())
         }
         Err(why) => {
@@ -99,6 +99,7 @@ pub(super) fn run(
 /// What is written.
 enum Sink {
     Lines(Out, Option<PathBuf>),
+    Frames(Out, Option<PathBuf>),
     Tables(Tables),
     Mcap(Box<Writer<Out>>, Option<PathBuf>),
 }
@@ -146,18 +147,24 @@ impl Sink {
         if form.jsonl {
             return Ok(Self::Lines(out, path));
         }
+        if form.tlog {
+            return Ok(Self::Frames(out, path));
+        }
         match Writer::new(out) {
             Ok(writer) => Ok(Self::Mcap(Box::new(writer), path)),
             Err(error) => Err(Refusal::failed(chain(&error))),
         }
     }
 
-    fn write(&mut self, row: &Row<'_>) -> Result<(), Stop> {
+    /// Writes a record; whether it has a place in this format.
+    fn write(&mut self, row: &Row<'_>) -> Result<bool, Stop> {
         match self {
-            Self::Lines(out, _) => Ok(jsonl::write(row, out)?),
-            Self::Tables(tables) => tables.write(row),
-            Self::Mcap(writer, _) => Ok(writer.write(row)?),
+            Self::Frames(out, _) => return Ok(tlog::write(row, out)?),
+            Self::Lines(out, _) => jsonl::write(row, out)?,
+            Self::Tables(tables) => tables.write(row)?,
+            Self::Mcap(writer, _) => writer.write(row)?,
         }
+        Ok(true)
     }
 
     /// All was written: the files.
@@ -168,7 +175,7 @@ impl Sink {
             Err(refusal) => Err(Stop::Failed(refusal)),
         };
         match self {
-            Self::Lines(out, path) => {
+            Self::Lines(out, path) | Self::Frames(out, path) => {
                 finish(out)?;
                 Ok(path.into_iter().collect())
             }
