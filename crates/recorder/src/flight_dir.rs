@@ -102,19 +102,29 @@ impl FlightDir {
     ///
     /// When it cannot be made, or is there already.
     pub fn create_at(path: PathBuf, manifest: &Manifest) -> Result<Self, BadDir> {
-        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let dir = Self { path };
+        let parent = dir.path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let parent = parent.unwrap_or(Path::new("."));
         let mut dirs = DirBuilder::new();
         dirs.recursive(true).mode(DIR_MODE);
         dirs.create(parent).map_err(BadDir::io("make", parent))?;
         dirs.recursive(false);
-        for dir in [path.clone(), path.join(SEGMENTS), path.join(THUMBNAILS)] {
+        dirs.create(&dir.path).map_err(BadDir::io("make", &dir.path))?;
+        if let Err(error) = dir.furnish(&dirs, parent, manifest) {
+            // Whoever tries again on a full disk would leave one each time.
+            fs::remove_dir_all(&dir.path).ok();
+            return Err(error);
+        }
+        Ok(dir)
+    }
+
+    /// Makes what belongs into the directory.
+    fn furnish(&self, dirs: &DirBuilder, parent: &Path, manifest: &Manifest) -> Result<(), BadDir> {
+        for dir in [self.path.join(SEGMENTS), self.thumbnails()] {
             dirs.create(&dir).map_err(BadDir::io("make", &dir))?;
         }
         sync_dir(parent)?;
-        let dir = Self { path };
-        dir.write_manifest(manifest)?;
-        Ok(dir)
+        self.write_manifest(manifest)
     }
 
     /// The flight in a directory; its segments are not looked at.
@@ -317,6 +327,20 @@ mod tests {
         assert_eq!(earlier.manifest().unwrap(), Some(manifest(1000)));
         let again = FlightDir::create(&below, &manifest(1000)).unwrap_err();
         assert!(crate::chain(&again).contains("File exists"), "{again}");
+    }
+
+    #[test]
+    fn nothing_is_left_of_a_flight_that_cannot_be_made() {
+        let root = tempfile::tempdir().unwrap();
+        let mut parent = root.path().to_owned();
+        while parent.as_os_str().len() < 3840 {
+            parent.push("d".repeat(200));
+        }
+        // There is room for its name in a path, and not for what belongs into it.
+        let path = parent.join("f".repeat(4090 - parent.as_os_str().len() - 1));
+        let error = FlightDir::create_at(path.clone(), &manifest(1000)).unwrap_err();
+        assert!(crate::chain(&error).contains("name too long"), "{error}");
+        assert!(parent.is_dir() && !path.exists());
     }
 
     #[test]

@@ -7,6 +7,8 @@
 const CLEAR_NS: u64 = 1_000_000_000;
 /// Between two tries to begin a flight, or to end one.
 const RETRY_NS: u64 = 1_000_000_000;
+/// Between two lines about the same trouble.
+const REPEAT_NS: u64 = 60_000_000_000;
 
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,8 @@ pub(super) struct Course {
     flying: bool,
     clear_since_ns: Option<u64>,
     not_before_ns: u64,
+    /// What could not be done, and when that was told last.
+    told: Option<(Turn, u64)>,
 }
 
 impl Course {
@@ -50,11 +54,19 @@ impl Course {
             Turn::Begin => true,
             Turn::End => false,
         };
+        self.told = None;
     }
 
-    /// It could not be done, and is tried again later.
-    pub(super) fn failed(&mut self, now_ns: u64) {
+    /// It could not be done, and is tried again later; whether that is worth a word. What a disk
+    /// says differs with each try, for each has another flight's name in it.
+    pub(super) fn failed(&mut self, turn: Turn, now_ns: u64) -> bool {
         self.not_before_ns = now_ns.saturating_add(RETRY_NS);
+        let is_news = |(of, at): (Turn, u64)| of != turn || now_ns.saturating_sub(at) >= REPEAT_NS;
+        let is_news = self.told.is_none_or(is_news);
+        if is_news {
+            self.told = Some((turn, now_ns));
+        }
+        is_news
     }
 }
 
@@ -95,13 +107,26 @@ mod tests {
     fn rec_8_what_failed_is_tried_again_a_second_later() {
         let mut course = Course::default();
         assert_eq!(course.turn(true, 0), Turn::Begin);
-        course.failed(0);
+        assert!(course.failed(Turn::Begin, 0), "it is told");
         assert_eq!(course.turn(true, CLEAR_NS - 1), Turn::Stay);
         assert_eq!(course.turn(true, RETRY_NS), Turn::Begin);
         course.done(Turn::Begin);
         assert_eq!(course.turn(false, RETRY_NS + 1), Turn::Stay);
         assert_eq!(course.turn(false, 3 * RETRY_NS), Turn::End);
-        course.failed(3 * RETRY_NS);
+        assert!(course.failed(Turn::End, 3 * RETRY_NS));
         assert_eq!(course.turn(true, 4 * RETRY_NS), Turn::Stay, "it goes on, and never ended");
+    }
+
+    #[test]
+    fn what_fails_each_second_is_told_once_a_minute() {
+        let mut course = Course::default();
+        let told = |course: &mut Course, from: u64| -> Vec<u64> {
+            let tries = from..from + 180;
+            tries.filter(|at| course.failed(Turn::Begin, at * RETRY_NS)).collect()
+        };
+        assert_eq!(told(&mut course, 0), [0, 60, 120]);
+        assert!(course.failed(Turn::End, 180 * RETRY_NS), "that is something else");
+        course.done(Turn::Begin);
+        assert_eq!(told(&mut course, 181), [181, 241, 301]);
     }
 }

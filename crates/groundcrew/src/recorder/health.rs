@@ -16,7 +16,7 @@ use crate::chain;
 use crate::exit::Refusal;
 
 /// What it is called in recordings.
-const NAME: &str = "host";
+pub(super) const NAME: &str = "host";
 /// Between two samples.
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -20,7 +20,7 @@ mod shelf;
 mod visitors;
 mod who;
 
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -80,19 +80,14 @@ pub(crate) fn run(settings: &Settings) -> Result<Exit, Refusal> {
         Refusal::failed(format!("cannot listen on {}: {error}", path.display()))
     })?;
     let counter = Arc::clone(&desk);
-    spawn("visitors", move || visitors::serve(&socket, &counter, &rings))?;
+    let place = visitors::Rings { dir: rings, group };
+    spawn("visitors", move || visitors::serve(&socket, &counter, &place))?;
     health::watch(&desk, settings.recordings.clone())?;
     let mut pilot = Pilot::new(settings, shelf, standing, Arc::clone(&desk), found)?;
     talk(&format!("groundcrew: recorder ready, recordings in {}", settings.recordings.display()));
     manager.ready("recording");
     pilot.fly(&ending, &manager);
     manager.stopping("ending; what was recorded is durable");
-    spawn("last resort", || {
-        std::thread::sleep(END_WITHIN);
-        // As after a crash: what was written is there, and the next recorder ends it.
-        talk("groundcrew: the disk holds up the recorder's end; it ends without");
-        std::process::exit(u8::from(Exit::Failed).into());
-    })?;
     let exit = land(pilot.end(), settings);
     talk("groundcrew: recorder ended");
     exit
@@ -171,12 +166,20 @@ fn make_rings(run: &Path) -> Result<PathBuf, Refusal> {
 }
 
 /// Lets the group attach to rings, all but the agent's: whoever may truncate that one could kill it.
+///
+/// Each ring is given to the group by itself: that new files take the group of their directory is
+/// up to a bit that a service without `CAP_FSETID` cannot set, and the kernel does not say so.
 fn let_in(rings: &Path, agent: &Path, group: Option<u32>) -> Result<(), Refusal> {
     let let_in = || {
         set_mode(agent, 0o600)?;
-        std::os::unix::fs::chown(rings, None, group)?;
-        // Files that are made in it belong to its group.
-        set_mode(rings, if group.is_some() { 0o2750 } else { 0o700 })
+        for entry in std::fs::read_dir(rings)? {
+            let path = entry?.path();
+            if path != agent {
+                lchown(&path, None, group)?;
+            }
+        }
+        lchown(rings, None, group)?;
+        set_mode(rings, if group.is_some() { 0o750 } else { 0o700 })
     };
     let done: std::io::Result<()> = let_in();
     done.map_err(|error| {
@@ -200,6 +203,14 @@ fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Refusal>
     started.map(drop).map_err(|error| Refusal::failed(format!("cannot start a thread: {error}")))
 }
 
+/// Ends the process some time after it was asked to, whatever its threads wait for.
+fn end_without() {
+    std::thread::sleep(END_WITHIN);
+    // As after a crash: what was written is there, and the next recorder ends it.
+    talk("groundcrew: the disk holds up the recorder's end; it ends without");
+    std::process::exit(u8::from(Exit::Failed).into());
+}
+
 /// Whether somebody asked to end.
 #[derive(Debug)]
 struct Ending {
@@ -213,12 +224,18 @@ impl Ending {
             .map_err(|error| Refusal::failed(format!("cannot watch for signals: {error}")))?;
         let (tell, asked) = std::sync::mpsc::channel();
         spawn("signals", move || {
+            let mut is_asked = false;
             for signal in signals.forever() {
                 if signal == SIGHUP {
                     talk("groundcrew: the recorder reads its configuration when it is restarted");
                 } else {
                     // Nobody listens any more at the very end.
                     tell.send(()).ok();
+                    if !std::mem::replace(&mut is_asked, true)
+                        && let Err(refusal) = spawn("last resort", end_without)
+                    {
+                        talk(&format!("groundcrew: {refusal}"));
+                    }
                 }
             }
         })?;

@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(100);
 /// The recorder's thread gives a sign of life if it looked at its rings within so long.
 const TURN_NS: u64 = 20_000_000_000;
 /// What the recorder itself is called in its recordings.
-const NAME: &str = "recorder";
+pub(super) const NAME: &str = "recorder";
 
 /// Where the recording is, and what is needed to go on.
 #[derive(Debug)]
@@ -45,8 +45,6 @@ pub(super) struct Pilot {
     run: PathBuf,
     tell: Sender<Told>,
     heard: Receiver<Told>,
-    /// The last trouble that was told.
-    told: String,
     sign_at_ns: u64,
 }
 
@@ -88,7 +86,6 @@ impl Pilot {
             run: settings.run.clone(),
             tell,
             heard,
-            told: String::new(),
             sign_at_ns: 0,
         };
         pilot.say(Severity::Info, "start", env!("CARGO_PKG_VERSION"));
@@ -121,7 +118,7 @@ impl Pilot {
         }
     }
 
-    /// Takes a turn; what cannot be done is told once and tried again.
+    /// Takes a turn; what cannot be done is told and tried again.
     fn turned(
         &mut self,
         turn: Turn,
@@ -132,18 +129,15 @@ impl Pilot {
         match take(self) {
             Ok(said) => {
                 self.course.done(turn);
-                self.told.clear();
                 talk(&format!("groundcrew: {said}"));
                 manager.status(&said);
             }
             Err(why) => {
-                self.course.failed(now.time_ns);
-                if self.told != why {
+                if self.course.failed(turn, now.time_ns) {
                     talk(&format!("groundcrew: {why}; it is tried again"));
                     manager.status(&why);
                     let event = if turn == Turn::Begin { "fdr_no_flight" } else { "fdr_no_end" };
                     self.say(Severity::Error, event, &why);
-                    self.told = why;
                 }
             }
         }

@@ -47,6 +47,9 @@ pub(super) enum NotNow {
     /// What was not ended cannot be ended.
     #[error("cannot go on with the standing recording")]
     Recover(#[source] CannotRecover),
+    /// What was ended cannot be read.
+    #[error(transparent)]
+    Resume(#[from] CannotResume),
     /// What cannot be gone on with cannot be set aside either.
     #[error("cannot set {} aside", .0.display())]
     Aside(PathBuf, #[source] std::io::Error),
@@ -144,19 +147,26 @@ impl Shelf {
         Ok(())
     }
 
-    /// A writer that goes on with the standing recording, which has its end.
+    /// A writer that goes on with the standing recording.
     ///
     /// # Errors
     ///
     /// It cannot be read.
-    pub(super) fn go_on(&self, standing: &Standing) -> Result<Writer<Disk>, CannotResume> {
+    pub(super) fn go_on(&self, standing: &Standing) -> Result<Writer<Disk>, NotNow> {
         let storage = standing.dir.segments();
-        match Writer::resume(storage.clone(), self.boot, self.settings.standing) {
+        let resume = || Writer::resume(storage.clone(), self.boot, self.settings.standing);
+        let mut resumed = resume();
+        if let Err(CannotResume::NotEnded(_)) = resumed {
+            // A disk that failed when a flight began took its end neither.
+            recovery::segments(&storage).map_err(NotNow::Recover)?;
+            resumed = resume();
+        }
+        match resumed {
             Err(CannotResume::NoFlight(NoFlight::Empty)) => {
                 let id = flight_id(now().utc_ns);
                 Ok(Writer::new(storage, id, self.boot, self.settings.standing))
             }
-            resumed => resumed,
+            resumed => Ok(resumed?),
         }
     }
 
@@ -264,5 +274,34 @@ impl Flown {
         let Moment { time_ns, utc_ns } = at;
         self.manifest.stop(&stopped.footer, Stamp { time_ns, utc_ns });
         self.write()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use groundcrew_recorder::writer::Policy;
+
+    #[test]
+    fn rec_8_a_standing_recording_whose_end_the_disk_did_not_take_is_gone_on_with() {
+        let root = tempfile::tempdir().unwrap();
+        let settings = RecorderSettings {
+            group: None,
+            flight: Policy::default(),
+            standing: Policy::standing(),
+        };
+        let shelf = Shelf::new(root.path(), settings, String::new());
+        let standing = shelf.standing(&mut Vec::new()).unwrap();
+        let schema = |described| groundcrew_recorder::body::types::TypeSchema {
+            described,
+            ..Default::default()
+        };
+        for round in 0..3 {
+            let mut writer = shelf.go_on(&standing).unwrap();
+            assert_eq!(writer.schemas().len(), round, "what was said before is known");
+            writer.describe(schema(0x8000 + u16::try_from(round).unwrap()), now());
+            assert!(writer.sync(now()));
+            // No end was written.
+        }
     }
 }

@@ -8,6 +8,7 @@
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::{MetadataExt as _, lchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,7 +24,7 @@ use rustix::net::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::AGENT_RING;
+use super::{AGENT_RING, health, pilot};
 
 /// The socket's name in the run directory.
 pub(super) const NAME: &str = "recorder.sock";
@@ -50,6 +51,15 @@ const ROOM_PAUSE: Duration = Duration::from_millis(2);
 
 /// The recorder, for as long as it records.
 pub(super) type Desk = Arc<Mutex<Option<Recorder>>>;
+
+/// Where shared rings are made, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Rings {
+    /// Their directory, which only we write to.
+    pub(super) dir: PathBuf,
+    /// Whose members may attach to them.
+    pub(super) group: Option<u32>,
+}
 
 /// What a producer says first.
 #[derive(Debug, Deserialize)]
@@ -109,7 +119,7 @@ pub(super) fn open(run: &Path, mode: u32, group: Option<u32>) -> io::Result<Owne
 }
 
 /// Lets producers in until the process ends.
-pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
+pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Rings) {
     let open = Arc::new(AtomicUsize::new(0));
     loop {
         // An accept that fails (no more descriptors) is tried again with the next connection.
@@ -123,7 +133,7 @@ pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
             answer(&visitor, None, Some(text)).ok();
             continue;
         }
-        let (desk, count, rings) = (Arc::clone(desk), Arc::clone(&open), rings.to_owned());
+        let (desk, count, rings) = (Arc::clone(desk), Arc::clone(&open), rings.clone());
         let started = std::thread::Builder::new().name("visitor".to_owned()).spawn(move || {
             // A connection that breaks concerns only its other end.
             visit(&visitor, &desk, &rings).ok();
@@ -135,7 +145,7 @@ pub(super) fn serve(socket: &OwnedFd, desk: &Desk, rings: &Path) {
     }
 }
 
-fn visit(visitor: &OwnedFd, desk: &Desk, rings: &Path) -> io::Result<()> {
+fn visit(visitor: &OwnedFd, desk: &Desk, rings: &Rings) -> io::Result<()> {
     sockopt::set_socket_timeout(visitor, sockopt::Timeout::Recv, Some(HELLO_WITHIN))?;
     let mut packet = vec![0; HELLO_MAX];
     let (_, len) = recv(visitor, packet.as_mut_slice(), RecvFlags::empty())?;
@@ -165,35 +175,44 @@ fn hello(said: &[u8]) -> Result<Hello, String> {
     if hello.v != VERSION {
         return Err(format!("version {} is not known; this is {VERSION}", hello.v));
     }
-    if hello.name == AGENT_RING {
-        return Err(format!("{AGENT_RING:?} is groundcrew itself; take another name"));
+    if [AGENT_RING, pilot::NAME, health::NAME].contains(&hello.name.as_str()) {
+        return Err(format!("{:?} is groundcrew itself; take another name", hello.name));
     }
     Ok(hello)
 }
 
-fn welcome(hello: &Hello, desk: &Desk, rings: &Path) -> Result<Welcome, String> {
+fn welcome(hello: &Hello, desk: &Desk, rings: &Rings) -> Result<Welcome, String> {
     let said = |error: NoRing| chain(&error);
     let desk = desk.lock().unwrap_or_else(PoisonError::into_inner);
     let recorder = desk.as_ref().ok_or("the recorder is ending")?;
-    let default = if hello.ring { Options::default().bytes } else { RING_BYTES };
-    let bytes = hello.bytes.unwrap_or(default);
-    let options = Options { bytes, critical: hello.critical };
+    let critical = hello.critical;
     if !hello.ring {
+        // Our memory, and nobody else's choice.
+        let options = Options { bytes: RING_BYTES, critical };
         let producer = recorder.producer(&hello.name, options).map_err(said)?;
         return Ok(Welcome::Producer(Box::new(producer)));
     }
-    room_for(bytes, rings)?;
-    recorder.shared(&hello.name, options).map(Welcome::Ring).map_err(said)
+    let options = Options { bytes: hello.bytes.unwrap_or(Options::default().bytes), critical };
+    room_for(&hello.name, options.bytes, &rings.dir)?;
+    let path = recorder.shared(&hello.name, options).map_err(said)?;
+    // Before anybody is told of it.
+    lchown(&path, None, rings.group)
+        .map_err(|error| format!("cannot set who uses {}: {error}", path.display()))?;
+    Ok(Welcome::Ring(path))
 }
 
-/// Whether one more shared ring fits beside those that are there.
-fn room_for(bytes: usize, rings: &Path) -> Result<(), String> {
+/// Whether a shared ring fits beside those that are there, unless it is one of them.
+fn room_for(name: &str, bytes: usize, rings: &Path) -> Result<(), String> {
+    if rings.join(format!("{name}.ring")).exists() {
+        return Ok(());
+    }
     let there: u64 = std::fs::read_dir(rings)
         .map_err(|error| format!("cannot list {}: {error}", rings.display()))?
         .filter_map(|entry| entry.ok()?.metadata().ok())
-        .map(|found| found.len())
+        // What it has of our memory: whoever may attach to one may also make it look long.
+        .map(|found| found.blocks().saturating_mul(512))
         .sum();
-    let more = HEADER_LEN + capacity_for(bytes);
+    let more = HEADER_LEN.saturating_add(capacity_for(bytes));
     if there + more > RINGS_MAX_BYTES {
         return Err(format!(
             "the rings have {there} bytes, and {more} more are over {RINGS_MAX_BYTES} (a ring has at \
@@ -279,8 +298,11 @@ mod tests {
     #[test]
     fn nobody_else_records_under_the_name_of_groundcrew() {
         assert!(hello(br#"{"v":1,"name":"camera"}"#).is_ok());
-        let refused = hello(br#"{"v":1,"name":"agent"}"#).map(drop).unwrap_err();
-        assert!(refused.contains("groundcrew itself"), "{refused}");
+        for name in ["agent", "recorder", "host"] {
+            let said = format!(r#"{{"v":1,"name":"{name}"}}"#);
+            let refused = hello(said.as_bytes()).map(drop).unwrap_err();
+            assert!(refused.contains("groundcrew itself"), "{refused}");
+        }
     }
 
     #[test]
@@ -308,5 +330,19 @@ mod tests {
         assert_eq!(error, "record 5 came after record 5");
         let error = push(&mut producer, &record(2)).unwrap_err();
         assert_eq!(error, "record 2 came after record 5");
+    }
+
+    #[test]
+    fn a_ring_that_is_there_is_not_refused_for_lack_of_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let ring = std::fs::File::create(dir.path().join("camera.ring")).unwrap();
+        ring.set_len(1 << 40).unwrap();
+        room_for("other", 1 << 20, dir.path()).expect("that it looks long takes nobody's memory");
+        ring.set_len(0).unwrap();
+        let flags = rustix::fs::FallocateFlags::empty();
+        rustix::fs::fallocate(&ring, flags, 0, RINGS_MAX_BYTES).unwrap();
+        let refused = room_for("other", 1 << 20, dir.path()).unwrap_err();
+        assert!(refused.contains("are over"), "{refused}");
+        room_for("camera", 1 << 20, dir.path()).unwrap();
     }
 }

@@ -311,7 +311,7 @@ fn a_group_that_may_record_gets_its_hands_on_every_ring_but_the_agents() {
     let mut recorder = bench.spawn(&["recorder"]);
     bench.until("it is ready", || bench.path("state/run/recorder.sock").exists());
     let mode = |name: &str| fs::metadata(bench.path(name)).unwrap().mode() & 0o7777;
-    assert_eq!((mode("state/run/rings"), mode("state/run/rings/agent.ring")), (0o2750, 0o600));
+    assert_eq!((mode("state/run/rings"), mode("state/run/rings/agent.ring")), (0o750, 0o600));
     bench.start_agent();
     bench.run(&["pause", "ledger"]).ends(0);
     assert!(bench.end_agent(Signal::TERM).success());

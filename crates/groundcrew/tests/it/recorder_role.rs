@@ -61,8 +61,12 @@ impl Host {
     }
 
     fn start_only(&mut self) {
+        let command = self.command(&["recorder"]);
+        self.start_as(command);
+    }
+
+    fn start_as(&mut self, mut command: Command) {
         let said = fs::File::create(self.dir.path().join("said")).unwrap();
-        let mut command = self.command(&["recorder"]);
         self.recorder = Some(command.stderr(said).stdout(Stdio::null()).spawn().unwrap());
     }
 
@@ -262,12 +266,43 @@ fn a_group_may_record_and_one_that_is_not_there_is_named() {
     use std::os::unix::fs::MetadataExt as _;
     host.python("visit.py", &[&host.path("run/recorder.sock")]).ends(0);
     let all =
-        [("run/recorder.sock", 0o660), ("run/rings", 0o2750), ("run/rings/ringer.ring", 0o660)];
+        [("run/recorder.sock", 0o660), ("run/rings", 0o750), ("run/rings/ringer.ring", 0o660)];
     for (name, mode) in all {
         let found = meta(name);
         assert_eq!((found.mode() & 0o7777, found.gid()), (mode, 1), "{name}");
     }
     assert_eq!(meta("run").mode() & 0o7777, 0o711, "they can get there");
+    assert_eq!(host.end(Signal::TERM), Some(0));
+}
+
+#[test]
+fn a_group_may_record_also_where_the_recorder_has_no_more_rights_than_its_service() {
+    use std::os::unix::fs::MetadataExt as _;
+    let unit = include_str!("../../../../dist/systemd/groundcrew-recorder.service");
+    let rights = unit.lines().find_map(|line| line.strip_prefix("CapabilityBoundingSet=")).unwrap();
+    let rights: Vec<String> =
+        rights.split(' ').map(|right| right.replace("CAP_", "+").to_lowercase()).collect();
+    let mut host = Host::new("");
+    host.start();
+    host.python("visit.py", &[&host.path("run/recorder.sock")]).ends(0);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    let ring = host.path("run/rings/ringer.ring");
+    assert_eq!(fs::metadata(&ring).unwrap().gid(), 0);
+    // Now a group is let in, into what is there and into what is made later.
+    host.configure("group = \"daemon\"");
+    let alone = host.command(&["recorder"]);
+    let mut command = Command::new("setpriv");
+    command.arg("--bounding-set").arg(format!("-all,{}", rights.join(",")));
+    command.arg(alone.get_program()).args(alone.get_args());
+    host.start_as(command);
+    let socket = host.path("run/recorder.sock");
+    until("the group is let in", || fs::metadata(&socket).is_ok_and(|meta| meta.gid() == 1));
+    assert_eq!(fs::metadata(&ring).unwrap().gid(), 1, "it was there before");
+    let made = host.python("ask.py", &[&socket, Path::new("late")]).ends(0);
+    made.says(&["late.ring"]);
+    assert_eq!(fs::metadata(host.path("run/rings/late.ring")).unwrap().gid(), 1);
+    let agent = fs::metadata(host.path("run/rings/agent.ring")).unwrap();
+    assert_eq!((agent.gid(), agent.mode() & 0o7777), (0, 0o600), "nobody else's");
     assert_eq!(host.end(Signal::TERM), Some(0));
 }
 
@@ -290,6 +325,60 @@ fn rec_14_the_host_is_sampled_once_a_second() {
     assert!(
         number("ram_used_bytes") < number("ram_total_bytes") && number("storage_left_bytes") > 0
     );
+}
+
+#[test]
+fn the_standing_recording_is_followed_through_a_flight_until_its_recorder_ends() {
+    let mut host = Host::new("");
+    host.start();
+    let mut ring = host.ring("agent");
+    let heard = host.dir.path().join("heard");
+    let mut follow = host.command(&["flight", "tail", "standing", "-f", "--json"]);
+    let mut follower = follow.stdout(fs::File::create(&heard).unwrap()).spawn().unwrap();
+    let heard = || fs::read_to_string(&heard).unwrap();
+    host.set_flag("flying");
+    let flight = host.begins(1);
+    until("the footer is heard", || heard().contains("FlightFooter"));
+    fs::remove_file(host.path("run/in-flight")).unwrap();
+    host.ends(&flight);
+    assert!(ring.push(KIND, 1, b"behind the flight"));
+    until("it goes on", || heard().contains("\"kind\":32775"));
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    until("that ends it", || follower.try_wait().unwrap().is_some());
+    assert_eq!(follower.wait().unwrap().code(), Some(0));
+    host.run(&["flight", "tail", flight["id"].as_str().unwrap(), "-f"]).ends(0);
+}
+
+#[test]
+fn rec_7_a_recorder_ends_though_the_disk_holds_it_up_at_the_beginning_of_a_flight() {
+    let mut host = Host::new("");
+    host.start();
+    let recorder = host.recorder.as_ref().unwrap().id().to_string();
+    let mut strace = Command::new("strace");
+    // As a dead disk would: the call does not come back.
+    let slow = "inject=mkdir,mkdirat:delay_enter=120s";
+    let calls = host.dir.path().join("calls");
+    strace.args(["-f", "-qq", "-e", "trace=mkdir,mkdirat", "-e", slow, "-p", &recorder, "-o"]);
+    let mut strace =
+        strace.arg(&calls).stderr(Stdio::null()).spawn().expect("apt-get install strace");
+    let is_traced = || {
+        let status = fs::read_to_string(format!("/proc/{recorder}/status")).unwrap();
+        !status.contains("TracerPid:\t0\n")
+    };
+    until("it is traced", is_traced);
+    host.set_flag("flying");
+    let is_held_up = || fs::read_to_string(&calls).unwrap_or_default().contains("recordings");
+    until("it is held up", is_held_up);
+    let mut recorder = host.recorder.take().unwrap();
+    kill_process(Pid::from_child(&recorder), Signal::TERM).unwrap();
+    until("it ends", || host.said().contains("the disk holds up the recorder's end"));
+    // It has ended, and is kept by who traces it.
+    strace.kill().unwrap();
+    strace.wait().unwrap();
+    assert_eq!(recorder.wait().unwrap().code(), Some(1));
+    host.start();
+    host.begins(1);
+    assert_eq!(host.end(Signal::TERM), Some(0));
 }
 
 #[test]

@@ -93,7 +93,7 @@ pub(crate) enum FlightCommand {
         /// So many.
         #[arg(short, default_value_t = 10, value_name = "N")]
         n: usize,
-        /// Go on with what comes, until the flight ends or Ctrl-C.
+        /// Go on with what comes, until the recording ends or Ctrl-C.
         #[arg(short, long)]
         follow: bool,
     },

@@ -127,7 +127,7 @@ pub(super) fn tail(
         // There are too few: twice as many segments are looked at.
         some *= 2;
     }
-    if follow && !back.has_ended() {
+    if follow {
         view.follow(&mut back, meant)?;
     }
     view.selection.end(&Default::default(), &flight)
@@ -187,14 +187,17 @@ impl View {
         }
     }
 
-    /// Prints what comes until the flight ends, nobody reads or a signal arrives.
+    /// Prints what comes until the flight ends, nobody reads or a signal arrives. A recording whose
+    /// recorder has it still goes on behind its footer: the standing one, after a flight.
     fn follow(&mut self, follower: &mut Follower, meant: &Meant) -> Result<(), Refusal> {
         let ended = Arc::new(AtomicBool::new(false));
         for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
             // Without the handler the signal ends this process, which is as good.
             drop(signal_hook::flag::register(signal, Arc::clone(&ended)));
         }
-        while !ended.load(Ordering::SeqCst) && !follower.has_ended() && print::is_read() {
+        while !ended.load(Ordering::SeqCst) && print::is_read() {
+            // Asked before the last look, so that this sees all that was written.
+            let over = follower.has_ended() && !meant.is_written();
             let (mut out, mut failed) = (Out::stdout(), None);
             self.poll(follower, meant, |line| match out.write_all(&line) {
                 Ok(()) => ControlFlow::Continue(()),
@@ -209,9 +212,10 @@ impl View {
             if !out.finish()? {
                 return Ok(());
             }
-            if !follower.has_ended() {
-                std::thread::sleep(LOOK_PAUSE);
+            if over && follower.has_ended() {
+                break;
             }
+            std::thread::sleep(LOOK_PAUSE);
         }
         Ok(())
     }

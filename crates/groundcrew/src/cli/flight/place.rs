@@ -62,6 +62,11 @@ impl Meant {
             .map_err(|error| Refusal::usage(format!("{}: {}", self.name, chain(&error))))
     }
 
+    /// Whether a recorder has it.
+    pub(super) fn is_written(&self) -> bool {
+        self.dir.as_ref().is_some_and(|dir| dir.is_claimed().unwrap_or(false))
+    }
+
     fn dir(dir: FlightDir) -> Self {
         let medium = Medium::Disk(dir.segments());
         Self { name: dir.name(), dir: Some(dir), medium }
