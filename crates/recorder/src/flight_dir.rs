@@ -14,6 +14,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, OFlags};
 
@@ -29,6 +31,9 @@ pub const THUMBNAILS: &str = "thumbnails";
 const MANIFEST_MAX: u64 = 1 << 20;
 /// Recordings may show what nobody else should see.
 const DIR_MODE: u32 = 0o750;
+
+/// Who looks whether a flight is claimed holds it for a moment; so often and long that is waited for.
+const LOOKS_MS: [u64; 4] = [1, 5, 20, 0];
 
 /// Why a flight's directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -287,11 +292,15 @@ impl FlightDir {
     /// When somebody else writes it.
     pub fn claim(&self) -> Result<Claim, BadDir> {
         let dir = File::open(&self.path).map_err(BadDir::io("open", &self.path))?;
-        match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Claim { _dir: dir }),
-            Err(rustix::io::Errno::WOULDBLOCK) => Err(BadDir::Claimed(self.path.clone())),
-            Err(error) => Err(BadDir::io("lock", &self.path)(error.into())),
+        for pause_ms in LOOKS_MS {
+            match rustix::fs::flock(&dir, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(Claim { _dir: dir }),
+                // Maybe somebody who only asks, and is gone at once.
+                Err(rustix::io::Errno::WOULDBLOCK) => sleep(Duration::from_millis(pause_ms)),
+                Err(error) => return Err(BadDir::io("lock", &self.path)(error.into())),
+            }
         }
+        Err(BadDir::Claimed(self.path.clone()))
     }
 }
 

@@ -148,10 +148,15 @@ impl Pilot {
         let cannot = |why: String| format!("cannot begin a flight: {why}");
         let (writer, flown) = self.shelf.begin().map_err(|error| cannot(chain(&error)))?;
         let id = flown.id().to_owned();
-        self.say(Severity::Info, "fdr_flight_begins", &id);
         let reason = format!("flight {id} begins");
         let changed = with(&self.desk, |recorder| recorder.change_flights(writer, &reason));
-        let stopped = changed.map_err(cannot)?.map_err(|error| cannot(chain(&error)))?;
+        let stopped = match changed.and_then(|changed| changed.map_err(|error| chain(&error))) {
+            Ok(stopped) => stopped,
+            Err(why) => {
+                flown.discard();
+                return Err(cannot(why));
+            }
+        };
         self.flown = Some(flown);
         self.say(Severity::Info, "fdr_flight_begins", &id);
         self.ask_who_is_aboard(&id);
@@ -162,17 +167,13 @@ impl Pilot {
     fn finish(&mut self) -> Result<String, String> {
         let Some(flown) = self.flown.take() else { return Ok("there was no flight".to_owned()) };
         let id = flown.id().to_owned();
-        let cannot = |why: String| format!("cannot end flight {id}: {why}");
-        let writer = match self.shelf.go_on(&self.standing) {
-            Ok(writer) => writer,
-            Err(error) => {
+        let stopped = match self.go_back() {
+            Ok(stopped) => stopped,
+            Err(why) => {
                 self.flown = Some(flown);
-                return Err(cannot(chain(&error)));
+                return Err(format!("cannot end flight {id}: {why}"));
             }
         };
-        self.say(Severity::Info, "fdr_flight_ends", &id);
-        let changed = with(&self.desk, |recorder| recorder.change_flights(writer, "it is over"));
-        let stopped = changed.map_err(cannot)?.map_err(|error| cannot(chain(&error)))?;
         let said = told(format!("flight {id} has ended"), "the flight", &stopped);
         self.say(Severity::Info, "fdr_flight_ended", &said);
         if let Err(error) = flown.end(&stopped, now()) {
@@ -180,6 +181,17 @@ impl Pilot {
             self.say(Severity::Warning, "fdr_manifest", &chain(&error));
         }
         Ok(said)
+    }
+
+    /// Goes on with the standing recording; how the flight ended.
+    fn go_back(&mut self) -> Result<Stopped, String> {
+        if !self.standing.is_there() {
+            let mut found = Vec::new();
+            self.standing = self.shelf.standing(&mut found).map_err(|error| chain(&error))?;
+        }
+        let writer = self.shelf.go_on(&self.standing).map_err(|error| chain(&error))?;
+        let changed = with(&self.desk, |recorder| recorder.change_flights(writer, "it is over"));
+        changed.and_then(|changed| changed.map_err(|error| chain(&error)))
     }
 
     /// Ends the recording, and the flight with it.

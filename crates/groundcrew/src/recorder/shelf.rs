@@ -250,7 +250,20 @@ fn end(dir: FlightDir) -> Result<Option<&'static str>, String> {
     Ok((!ended).then_some("was not ended by its recorder; it is now"))
 }
 
+impl Standing {
+    /// Whether nobody has removed it.
+    pub(super) fn is_there(&self) -> bool {
+        FlightDir::open(self.dir.path()).is_ok()
+    }
+}
+
 impl Flown {
+    /// Takes it away again: nothing was recorded in it.
+    pub(super) fn discard(self) {
+        // What stays is removed at the next start.
+        self.dir.remove_empty().ok();
+    }
+
     /// Its id.
     pub(super) fn id(&self) -> &str {
         &self.manifest.flight

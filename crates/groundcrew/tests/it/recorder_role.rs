@@ -307,6 +307,19 @@ fn a_group_may_record_also_where_the_recorder_has_no_more_rights_than_its_servic
 }
 
 #[test]
+fn a_standing_recording_that_was_removed_in_a_flight_is_made_anew_at_its_end() {
+    let mut host = Host::new("");
+    host.start();
+    host.set_flag("flying");
+    let flight = host.begins(1);
+    fs::remove_dir_all(host.path("recordings/standing")).unwrap();
+    fs::remove_file(host.path("run/in-flight")).unwrap();
+    assert_eq!(host.ends(&flight)["stopped"]["clean"], true);
+    assert_eq!(host.end(Signal::TERM), Some(0));
+    host.run(&["flight", "verify", "standing"]).ends(0).says(&["whole"]);
+}
+
+#[test]
 fn rec_14_the_host_is_sampled_once_a_second() {
     let mut host = Host::new("");
     host.start();

@@ -98,6 +98,17 @@ pub enum CannotStart {
 #[error("the recorder's thread panicked")]
 pub struct Panicked;
 
+/// Why a flight goes on although another one should.
+#[derive(Debug, thiserror::Error)]
+pub enum NotChanged {
+    /// What waits in memory would be lost with its writer.
+    #[error("the disk does not take what was recorded before")]
+    NotDurable,
+    /// There is no recorder any more.
+    #[error("there is no recorder any more")]
+    Panicked(#[from] Panicked),
+}
+
 /// How a flight ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Stopped {
@@ -112,7 +123,7 @@ pub struct Stopped {
 /// What the thread is told.
 enum Word<S: Storage> {
     Ring(Box<Ring>),
-    ChangeFlights { next: Box<Writer<S>>, reason: String, ended: Sender<Stopped> },
+    ChangeFlights { next: Box<Writer<S>>, reason: String, ended: Sender<Option<Stopped>> },
     Stop(String),
 }
 
@@ -226,13 +237,14 @@ where
     ///
     /// # Errors
     ///
-    /// The thread had panicked.
-    pub fn change_flights(&self, next: Writer<S>, reason: &str) -> Result<Stopped, Panicked> {
+    /// The disk does not take what the flight still holds: it goes on, and nothing of `next` was
+    /// written. Or the thread had panicked.
+    pub fn change_flights(&self, next: Writer<S>, reason: &str) -> Result<Stopped, NotChanged> {
         let (ended, hear) = channel();
         let (next, reason) = (Box::new(next), reason.to_owned());
         // A thread that is gone answers nothing.
         self.words.send(Word::ChangeFlights { next, reason, ended }).ok();
-        hear.recv().map_err(|_| Panicked)
+        hear.recv().map_err(|_| Panicked)?.ok_or(NotChanged::NotDurable)
     }
 
     /// When the thread last looked at its rings, nanoseconds of `CLOCK_BOOTTIME`: a watchdog's

@@ -105,18 +105,22 @@ impl<S: Storage> Rings<S> {
     }
 
     /// Ends the flight with what lies in the rings now, within [`DRAIN_MAX`](super::DRAIN_MAX), and goes on with the
-    /// one that `next` writes. What it takes in until then belongs to the flight that ends.
+    /// one that `next` writes. What it takes in until then belongs to the flight that ends. `None`:
+    /// the disk does not take all of it, and the flight goes on.
     pub(super) fn change_flights(
         &mut self,
         next: Writer<S>,
         reason: &str,
         clock: impl Fn() -> Moment,
-    ) -> Stopped {
+    ) -> Option<Stopped> {
         let begun = clock();
         let until_ns = begun.time_ns.saturating_add(DRAIN_MAX_NS);
         self.drain_critical(begun);
         let (_, drained) = self.drain_bulk(until_ns, &clock);
         self.tell(clock());
+        if self.writer.at_risk() > 0 && !self.writer.sync(clock()) {
+            return None;
+        }
         let schemas = self.writer.schemas().to_vec();
         let (footer, durable) = self.writer.finish(reason, clock());
         self.release();
@@ -133,7 +137,7 @@ impl<S: Storage> Rings<S> {
             let event = lifecycle(Severity::Error, "recorder", event, detail, at_risk);
             self.writer.own(&event, now);
         }
-        Stopped { footer, durable, drained }
+        Some(Stopped { footer, durable, drained })
     }
 
     /// Drains the bulk rings; the time when that was over, and whether all was taken.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use groundcrew_recorder::body::Body as _;
 use groundcrew_recorder::body::types::TypeSchema;
-use groundcrew_recorder::recorder::{NoRing, Options, Recorder};
+use groundcrew_recorder::recorder::{NoRing, NotChanged, Options, Recorder};
 use groundcrew_recorder::ring::shared::attach;
 use groundcrew_recorder::ring::{Producer, Words};
 use groundcrew_recorder::storage::Disk;
@@ -100,6 +100,33 @@ fn rec_16_what_went_to_another_flight_is_not_missing_where_the_recording_goes_on
     assert!(!read.report.damaged() && !read.report.lost(), "{:?}", read.report);
     assert_eq!((read.report.resumed, read.report.footers.len()), (1, 2));
     assert!(!place.read().report.damaged());
+}
+
+#[test]
+fn rec_8_a_flight_whose_disk_takes_nothing_is_not_left_before_it_does() {
+    let mut place = Place::new();
+    let recorder = place.start();
+    let first = place.flight();
+    // No segment can be made, so that everything waits in memory.
+    std::fs::remove_dir_all(&first).unwrap();
+    let mut producer = recorder.producer("app", SMALL).unwrap();
+    for number in 0..10 {
+        assert!(producer.push(KIND, number, &body(number)));
+    }
+    let next = place.writer();
+    let refused = recorder.change_flights(next, "another flight").unwrap_err();
+    assert!(matches!(refused, NotChanged::NotDurable), "{refused}");
+    assert_eq!(std::fs::read_dir(place.flight()).unwrap().count(), 0);
+    std::fs::create_dir(&first).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while recorder.change_flights(place.writer(), "another flight").is_err() {
+        assert!(Instant::now() < deadline, "the disk is back");
+        thread::sleep(Duration::from_millis(50));
+    }
+    recorder.stop("over").unwrap();
+    let read = Read::new(&first);
+    assert_eq!(read.sources["app"].numbers, (0..10).collect());
+    assert!(!read.report.damaged() && !read.report.lost(), "{:?}", read.report);
 }
 
 #[test]
