@@ -27,8 +27,9 @@ use crate::service::Manager;
 
 /// Between two looks at the busy flag.
 const LOOK: Duration = Duration::from_millis(100);
-/// The recorder's thread gives a sign of life if it looked at its rings within so long.
-const TURN_NS: u64 = 20_000_000_000;
+/// The recorder's thread gives a sign of life if it looked at its rings within so long. A disk that
+/// hangs is no reason to be killed: what waits in memory for it would be lost.
+const TURN_NS: u64 = 300_000_000_000;
 /// What the recorder itself is called in its recordings.
 pub(super) const NAME: &str = "recorder";
 

@@ -11,7 +11,7 @@ use crate::body::Body as _;
 use crate::body::types::{
     ComponentLifecycleEvent, FlightFooter, Overrun, Sync, TypeSchema, schema,
 };
-use crate::format::frame::Record;
+use crate::format::frame::{Head, Record};
 use crate::storage::Source;
 use crate::writer::RECORDER;
 
@@ -123,6 +123,7 @@ pub fn verify_and<S: Source>(
         }
         ControlFlow::Continue(())
     });
+    auditor.close_run();
     auditor.close_segment();
     auditor.close_sources();
     auditor.close_kinds();
@@ -157,12 +158,42 @@ struct Auditor {
     next_seq: Option<u64>,
     /// Something between this record and the one before explains a gap.
     excused: bool,
+    /// What follows one another; most of a flight is.
+    run: Option<Run>,
     /// By number: a tree would cost more than everything else.
     sources: Vec<SourceAudit>,
     kinds: Vec<KindAudit>,
     described: BTreeSet<u16>,
     /// The last segment that was dropped to make room.
     dropped_last: Option<u32>,
+}
+
+/// Records of one source and type in unbroken order, which are counted together.
+#[derive(Debug)]
+struct Run {
+    kind: u16,
+    source: u16,
+    /// The source's number of the next one.
+    next: u64,
+    count: u64,
+    first_ns: u64,
+    last_ns: u64,
+}
+
+impl Run {
+    /// Takes a record that goes on with it; whether it does.
+    #[inline]
+    fn takes(&mut self, head: &Head) -> bool {
+        let Head { kind, source, time_ns, source_seq, .. } = *head;
+        if (kind, source, source_seq) != (self.kind, self.source, self.next) {
+            return false;
+        }
+        self.count += 1;
+        self.next = source_seq.saturating_add(1);
+        self.first_ns = self.first_ns.min(time_ns);
+        self.last_ns = self.last_ns.max(time_ns);
+        true
+    }
 }
 
 /// What is known of a type.
@@ -183,7 +214,9 @@ struct SourceAudit {
 }
 
 impl Auditor {
+    #[inline(never)]
     fn segment(&mut self, header: &SegmentHead) {
+        self.close_run();
         self.close_segment();
         let next = self.number.map_or(0, |number| number.saturating_add(1));
         let was_set_aside = |number: u32| self.set_aside.contains(&number);
@@ -216,7 +249,9 @@ impl Auditor {
         (self.sealed, self.durable_bytes) = (false, 0);
     }
 
+    #[inline(never)]
     fn hole(&mut self, hole: Hole) {
+        self.close_run();
         self.excused = true;
         self.sources.iter_mut().for_each(|source| source.next = None);
         if self.holes.len() < LIST_MAX {
@@ -224,31 +259,61 @@ impl Auditor {
         }
     }
 
+    #[inline]
     fn record(&mut self, record: &Record<'_>) {
-        let head = record.head;
-        self.report.records += 1;
-        let kind = at(&mut self.kinds, head.kind);
-        if kind.records == 0 {
-            kind.known = self.described.contains(&head.kind) || schema(head.kind).is_some();
+        let seq = record.head.seq;
+        if self.next_seq == Some(seq)
+            && let Some(run) = &mut self.run
+            && run.takes(&record.head)
+        {
+            self.next_seq = Some(seq.saturating_add(1));
+            return;
         }
-        kind.records += 1;
-        kind.unknown += u64::from(!kind.known);
-        let (first, last) = self.report.span_ns.unwrap_or((head.time_ns, head.time_ns));
-        self.report.span_ns = Some((first.min(head.time_ns), last.max(head.time_ns)));
-        let expected = self.next_seq.unwrap_or(head.seq);
-        if head.seq > expected && !self.excused && self.report.gaps.len() < LIST_MAX {
-            self.report.gaps.push((expected, head.seq - 1));
+        self.out_of_run(record);
+    }
+
+    /// A record that does not go on with the run, and maybe begins one. Apart, so that what nearly
+    /// every record takes stays short enough to be part of the loop that finds it.
+    #[inline(never)]
+    fn out_of_run(&mut self, record: &Record<'_>) {
+        self.close_run();
+        let Head { kind, source, time_ns, source_seq, seq } = record.head;
+        let audit = at(&mut self.kinds, kind);
+        if audit.records == 0 {
+            audit.known = self.described.contains(&kind) || schema(kind).is_some();
         }
-        (self.next_seq, self.excused) = (Some(head.seq.saturating_add(1)), false);
-        let source = at(&mut self.sources, head.source);
-        if let Some(next) = source.next {
-            source.absent = source.absent.saturating_add(head.source_seq.saturating_sub(next));
+        let expected = self.next_seq.unwrap_or(seq);
+        if seq > expected && !self.excused && self.report.gaps.len() < LIST_MAX {
+            self.report.gaps.push((expected, seq - 1));
         }
-        source.next = Some(head.source_seq.saturating_add(1));
-        self.report.ended = head.kind == FlightFooter::SCHEMA.kind;
-        if head.source == RECORDER {
+        (self.next_seq, self.excused) = (Some(seq.saturating_add(1)), false);
+        let audit = at(&mut self.sources, source);
+        if let Some(next) = audit.next {
+            audit.absent = audit.absent.saturating_add(source_seq.saturating_sub(next));
+        }
+        self.report.ended = kind == FlightFooter::SCHEMA.kind;
+        let next = source_seq.saturating_add(1);
+        let (first_ns, last_ns) = (time_ns, time_ns);
+        self.run = Some(Run { kind, source, next, count: 1, first_ns, last_ns });
+        if source == RECORDER {
+            self.close_run();
             self.told(record);
         }
+    }
+
+    /// Counts what followed one another.
+    fn close_run(&mut self) {
+        let Some(run) = self.run.take() else { return };
+        let Run { kind, source, next, count, first_ns, last_ns } = run;
+        self.report.records += count;
+        let audit = at(&mut self.kinds, kind);
+        audit.records += count;
+        if !audit.known {
+            audit.unknown += count;
+        }
+        at(&mut self.sources, source).next = Some(next);
+        let (first, last) = self.report.span_ns.unwrap_or((first_ns, last_ns));
+        self.report.span_ns = Some((first.min(first_ns), last.max(last_ns)));
     }
 
     /// What the recorder itself says.
