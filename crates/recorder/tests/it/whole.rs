@@ -50,6 +50,22 @@ fn rec_5_the_oldest_segments_go_and_the_recording_says_which_and_how_much() {
 }
 
 #[test]
+fn what_damage_took_of_a_source_is_damage_and_no_silent_loss() {
+    let (disk, _) = flown(300, Policy { flight_bytes: 1 << 30, ..POLICY });
+    let before = read(&disk).report;
+    let name = Name::Sealed(2).to_string();
+    let mut bytes = disk.content(&name).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 100].fill(0);
+    disk.put(&name, &bytes);
+    let after = read(&disk).report;
+    assert!((1..10).contains(&(before.records - after.records)), "{after:?}");
+    assert_eq!(after.corrupt.len(), 1, "{after:?}");
+    assert!(after.silent.is_empty() && after.gaps.is_empty() && after.missing.is_empty());
+    assert_eq!(after.types.values().sum::<u64>(), after.records);
+}
+
+#[test]
 fn rec_6_a_reader_finds_types_and_times_by_the_index_alone() {
     let (disk, _) = flown(300, Policy { flight_bytes: 1 << 30, ..POLICY });
     let flight = Flight::open(disk.clone()).unwrap();
