@@ -26,9 +26,10 @@ impl Agent<'_, '_> {
                 };
                 match exchanged {
                     Ok(exchanged) => {
-                        let stopped = seen.running.is_none()
-                            && seen.ended.is_some_and(|ended| !ended.by_itself);
-                        Takeover { in_place: seen.in_place, switched_back, exchanged, stopped }
+                        let down = seen.running.is_none();
+                        let stopped = down && seen.ended.is_some_and(|ended| !ended.by_itself);
+                        let in_place = seen.in_place;
+                        Takeover { in_place, switched_back, exchanged, stopped, down }
                     }
                     Err(fault) => return Turn::Frozen(fault.text),
                 }

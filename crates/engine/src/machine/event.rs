@@ -102,6 +102,9 @@ pub struct Takeover {
     /// Nothing of the app runs, and it did not end by itself.
     #[serde(default)]
     pub stopped: bool,
+    /// Nothing of the app runs.
+    #[serde(default)]
+    pub down: bool,
 }
 
 /// One round of a watch.

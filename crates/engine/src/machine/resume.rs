@@ -36,6 +36,8 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
         State::Migrating(secured) => prove_stopped(with_copy(secured, true)),
         // Alive: adopted. Gone with the power: started again. Ended by itself: disproved.
         State::Starting(secured) | State::Probing(secured) => start_again(secured),
+        // Users are let in to what runs: a command that does so may need it.
+        State::Accepted(secured) if found.down => start_again(secured),
         State::Watching(mut watching) => {
             watching.seen.last = None;
             State::Watching(watching)
@@ -44,9 +46,11 @@ pub(super) fn resume(state: State, open: Option<Step>, found: &Takeover) -> Stat
             back::restore_instead(back, "the agent died while its migration was undone"),
         ),
         State::RbData(back) | State::RbSwitch(back) => State::RbStopping(back),
-        State::RbStarting(mut back) | State::RbProbing(mut back) => {
-            back.update.resumed = back.update.resumed.saturating_add(1);
-            State::RbStarting(back)
+        State::RbStarting(back) | State::RbProbing(back) => start_back_again(back),
+        State::RolledBack(back) | State::Aborted(back)
+            if found.down && back.update.plan.from.is_some() =>
+        {
+            start_back_again(back)
         }
         state @ (State::Idle
         | State::Detected(_)
@@ -135,6 +139,11 @@ fn prove_stopped(mut draining: Draining) -> State {
         Cause::Interrupted,
         format!("{resumed} agents died during this update"),
     )
+}
+
+fn start_back_again(mut back: Back) -> State {
+    back.update.resumed = back.update.resumed.saturating_add(1);
+    State::RbStarting(back)
 }
 
 fn start_again(mut secured: Secured) -> State {

@@ -126,6 +126,29 @@ fn a_way_back_that_began_under_watch_and_could_not_be_recorded_is_found_again() 
     assert_eq!(resumed.state.name(), "rb-stopping");
 }
 
+/// The command that lets users in may need the app, so it would fail for ever.
+#[test]
+fn upd_9_an_app_that_is_down_when_its_users_are_to_be_let_in_is_started_again() {
+    for (down, names) in [(false, ["accepted", "rolled-back", "aborted"]), (true, ["starting"; 3])]
+    {
+        let states = [
+            State::Accepted(secured()),
+            State::RolledBack(Back { cause: Cause::Host, ..back() }),
+            State::Aborted(Back { cause: Cause::Host, ..back() }),
+        ];
+        for (state, name) in states.into_iter().zip(names) {
+            let found = Takeover { down, ..Takeover::default() };
+            let resumed = after(app(state), Event::Resumed { found });
+            assert!(resumed.state.name().ends_with(name), "{}", resumed.state.name());
+        }
+    }
+    let mut first = back();
+    first.update.plan.from = None;
+    let found = Takeover { down: true, ..Takeover::default() };
+    let resumed = after(app(State::RolledBack(first)), Event::Resumed { found });
+    assert_eq!(resumed.state.name(), "rolled-back", "nothing ran before");
+}
+
 /// Nobody waits at a gate for an order, so the reason is kept for the command and for `status`.
 #[test]
 fn upd_25_why_an_order_came_to_nothing_is_kept_until_the_next_one() {
