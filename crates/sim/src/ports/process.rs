@@ -168,8 +168,8 @@ fn hook(world: &mut World, command: &[String]) -> Result<(), Fault> {
         return Err(fault);
     }
     match word {
-        // As one that asks the app: a database that is told whom to let in.
-        Some("open") if world.alive().is_none() => {
+        // As one that asks the app, a database that is told whom to let in: it went with the power.
+        Some("open") if world.went_with_the_power() => {
             return Err(Fault::host("the app does not answer"));
         }
         Some("open") if !world.is_seeded(Seeded::TrafficStaysClosed) => world.traffic_open = true,
