@@ -1,4 +1,4 @@
-//! The recorder's main thread: follows the busy flag, samples the host, and says what happens.
+//! The recorder's main thread: follows the busy flag, and says what happens.
 
 use std::path::PathBuf;
 use std::sync::PoisonError;
@@ -90,11 +90,16 @@ impl Pilot {
             sign_at_ns: 0,
         };
         pilot.say(Severity::Info, "start", env!("CARGO_PKG_VERSION"));
+        pilot.tell_found(found);
+        Ok(pilot)
+    }
+
+    /// Says what became of the recordings before.
+    fn tell_found(&mut self, found: Vec<Found>) {
         for Found { event, detail } in found {
             talk(&format!("groundcrew: {detail}"));
-            pilot.say(Severity::Warning, event, &detail);
+            self.say(Severity::Warning, event, &detail);
         }
-        Ok(pilot)
     }
 
     /// Until somebody asks to end.
@@ -187,8 +192,10 @@ impl Pilot {
     /// Goes on with the standing recording; how the flight ended.
     fn go_back(&mut self) -> Result<Stopped, String> {
         if !self.standing.is_there() {
-            let mut found = Vec::new();
+            let detail = "the standing recording was removed; it is made anew".to_owned();
+            let mut found = vec![Found { event: "fdr_standing_removed", detail }];
             self.standing = self.shelf.standing(&mut found).map_err(|error| chain(&error))?;
+            self.tell_found(found);
         }
         let writer = self.shelf.go_on(&self.standing).map_err(|error| chain(&error))?;
         let changed = with(&self.desk, |recorder| recorder.change_flights(writer, "it is over"));

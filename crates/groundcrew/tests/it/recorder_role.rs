@@ -316,6 +316,8 @@ fn a_standing_recording_that_was_removed_in_a_flight_is_made_anew_at_its_end() {
     fs::remove_file(host.path("run/in-flight")).unwrap();
     assert_eq!(host.ends(&flight)["stopped"]["clean"], true);
     assert_eq!(host.end(Signal::TERM), Some(0));
+    let told = host.events(flight["id"].as_str().unwrap());
+    assert!(told.contains(&"fdr_standing_removed".to_owned()), "{told:?}");
     host.run(&["flight", "verify", "standing"]).ends(0).says(&["whole"]);
 }
 
