@@ -1,5 +1,7 @@
 //! What every runtime promises, on Docker.
 
+use std::time::Duration;
+
 use groundcrew_engine::ports::runtime::{Fixture, contract};
 
 use crate::rig::{Engine, NAME, SERVES, wait_for};
@@ -11,7 +13,8 @@ fn run_2_docker_keeps_the_promises_of_a_runtime() {
     let other = engine.release("2.0.0", SERVES);
     let ends = engine.release("3.0.0", "echo no; exit 3");
     let create = serde_json::json!({ "HostConfig": { "RestartPolicy": { "Name": "always" } } });
-    let mut runtime = engine.runtime(Some(create));
+    // An engine that is busy with others takes its time to say that one ended.
+    let mut runtime = engine.runtime(Some(create)).settling(Duration::from_secs(3));
     let mut fixture = Fixture {
         good: &good,
         other: &other,

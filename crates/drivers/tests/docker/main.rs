@@ -7,3 +7,4 @@ mod adopt;
 mod contract;
 mod cut;
 mod rig;
+mod trouble;

@@ -41,6 +41,15 @@ impl Engine {
         engine
     }
 
+    /// The power goes, and comes back.
+    pub(crate) fn restart(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        fs::remove_file(self.path("pid")).ok();
+        self.process = spawn(self.dir.path());
+        self.wait_until_it_answers();
+    }
+
     fn wait_until_it_answers(&mut self) {
         let begun = Instant::now();
         while self.api().get("/info").is_err() {
