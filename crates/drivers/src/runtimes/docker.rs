@@ -25,7 +25,9 @@ pub mod api;
 mod command;
 mod error;
 mod look;
+mod mounts;
 mod place;
+mod probes;
 mod record;
 mod run;
 pub mod template;
@@ -45,6 +47,9 @@ use api::{Api, quoted};
 use error::Error;
 use look::Container;
 use record::Record;
+
+pub use mounts::mounts;
+pub use probes::ContainerAsker;
 
 /// Where an engine listens unless somebody says otherwise.
 pub const SOCKET: &str = "/var/run/docker.sock";
