@@ -24,6 +24,7 @@
 pub mod api;
 mod command;
 mod error;
+mod images;
 mod look;
 mod mounts;
 mod place;
@@ -48,6 +49,7 @@ use error::Error;
 use look::Container;
 use record::Record;
 
+pub use images::EngineImages;
 pub use mounts::mounts;
 pub use probes::ContainerAsker;
 
