@@ -4,6 +4,7 @@
 //! from them. Durations and sizes are strings here and numbers in [`super::settings`].
 
 mod recorder;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use recorder::Recorder;
+pub(crate) use source::Source;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -239,20 +241,6 @@ pub(crate) enum OnDegraded {
     /// Back to the old release and its data; what was written since is set aside.
     #[serde(rename = "version+data")]
     VersionAndData,
-}
-
-/// Where releases come from.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
-    /// Only `directory` in this release.
-    pub(crate) kind: Option<String>,
-    /// The directory that holds `<app>/<version>/` and `<app>/channels/`.
-    pub(crate) path: Option<String>,
-    /// The channel to follow; `stable` by default.
-    pub(crate) channel: Option<String>,
-    /// A minisign public key file; releases without its signature are held.
-    pub(crate) minisign_key: Option<String>,
 }
 
 /// What runs the app.

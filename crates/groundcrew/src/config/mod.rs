@@ -16,6 +16,7 @@ mod recorder;
 mod reference;
 pub(crate) mod settings;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod units;
@@ -26,6 +27,7 @@ pub(crate) use problem::{Problem, Problems, nearest};
 pub(crate) use recorder::RecorderSettings;
 pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
+pub(crate) use source::{Directory, Source};
 
 /// Where the main file is looked for when nothing names one.
 pub(crate) const MAIN_FILE: &str = "/etc/groundcrew/groundcrew.toml";

@@ -13,6 +13,7 @@ use super::fragments;
 use super::inputs::Inputs;
 use super::problem::{Problem, Problems, nearest};
 use super::recorder::{self, RecorderSettings};
+use super::source::Source;
 use super::{Overrides, across, app, health, units};
 use crate::exit::Refusal;
 
@@ -171,20 +172,9 @@ pub(crate) struct AppSettings {
     /// Names of ways to tell people; all where none is named.
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.
-    pub(crate) source: DirectorySource,
+    pub(crate) source: Source,
     /// When it is started again.
     pub(crate) restart: Restart,
-}
-
-/// A directory of releases.
-#[derive(Clone, Debug)]
-pub(crate) struct DirectorySource {
-    /// The directory.
-    pub(crate) path: PathBuf,
-    /// The channel.
-    pub(crate) channel: String,
-    /// A minisign public key.
-    pub(crate) minisign_key: Option<PathBuf>,
 }
 
 /// Collects what is wrong while settings are built.

@@ -15,6 +15,7 @@ use groundcrew_drivers::runtimes::process::ProcessRuntime;
 use groundcrew_drivers::snapshots::port::VolumeSnapshots;
 use groundcrew_drivers::snapshots::{self, Area, Lock};
 use groundcrew_drivers::source::directory::{self, DirectorySource};
+use groundcrew_drivers::source::registry::{self, NoImages, Pauses, RegistrySource};
 
 use groundcrew_engine::machine::{App, State};
 use groundcrew_engine::noun::{AppName, Digest, Now, Release};
@@ -31,7 +32,7 @@ use super::board::Board;
 use super::neighbors::Others;
 use super::record::Shown;
 use crate::chain;
-use crate::config::{AppSettings, Settings};
+use crate::config::{self, AppSettings, Settings};
 use crate::exit::Refusal;
 
 /// The host and the runtime once more.
@@ -57,6 +58,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) seat: &'a Arc<Mutex<Seat>>,
     /// What remembers.
     pub(crate) store: &'a Store,
+    /// Which registries want to be left alone.
+    pub(crate) pauses: &'a Pauses,
 }
 
 /// The ports of one app.
@@ -79,11 +82,11 @@ impl World {
     ///
     /// One of them cannot work here.
     pub(crate) fn build(parts: &Parts<'_>) -> Result<Self, String> {
-        let Parts { settings, app, board, bell, told, black_box, seat, store } = *parts;
+        let Parts { settings, app, board, bell, told, black_box, seat, store, pauses } = *parts;
         let policy = &app.policy;
         let name = policy.app.as_str();
         let (host, runtime) = Self::second_eyes(settings, app)?;
-        let source = source(settings, app);
+        let source = source(settings, app, pauses);
         let volumes = &policy.procedure.volumes;
         let snapshots = VolumeSnapshots::new(&settings.state, name, volumes, jiff::Timestamp::now)
             .map_err(|error| chain(&error))?;
@@ -96,7 +99,7 @@ impl World {
                 board: board.clone(),
                 seat: Arc::clone(seat),
             }),
-            source: Box::new(source),
+            source,
             runtime,
             snapshots: RecordedSnapshots::new(Box::new(snapshots), &policy.app, black_box),
             probes: RecordedProbes {
@@ -188,15 +191,33 @@ fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, Str
 }
 
 /// Where the releases of an app come from.
-pub(crate) fn source(settings: &Settings, app: &AppSettings) -> DirectorySource {
+pub(crate) fn source(settings: &Settings, app: &AppSettings, pauses: &Pauses) -> Box<dyn Source> {
+    match &app.source {
+        config::Source::Directory(of) => Box::new(directory(settings, app, of)),
+        config::Source::Registry(of) => Box::new(registry(of, pauses)),
+    }
+}
+
+/// The same for one look, which no other app waits for.
+pub(crate) fn source_of(settings: &Settings, app: &AppSettings) -> Box<dyn Source> {
+    source(settings, app, &Pauses::default())
+}
+
+fn directory(settings: &Settings, app: &AppSettings, of: &config::Directory) -> DirectorySource {
     DirectorySource::new(directory::Settings {
-        root: app.source.path.clone(),
+        root: of.path.clone(),
         app: app.policy.app.to_string(),
-        channel: app.source.channel.clone(),
-        minisign_key: app.source.minisign_key.clone(),
+        channel: of.channel.clone(),
+        minisign_key: of.minisign_key.clone(),
         state: settings.state.clone(),
         platform: directory::host_platform(),
     })
+}
+
+/// A registry; who runs its images comes with the runtimes that can.
+pub(crate) fn registry(of: &registry::Settings, pauses: &Pauses) -> RegistrySource {
+    let images = NoImages { runtime: "process".to_owned() };
+    RegistrySource::new(of.clone(), Box::new(images), pauses.clone())
 }
 
 /// The versions of an app that its source has or that lie here, numbers in them in the order of numbers.
@@ -205,7 +226,10 @@ pub(crate) fn source(settings: &Settings, app: &AppSettings) -> DirectorySource 
 ///
 /// The source cannot be read.
 pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
-    source(settings, app).versions()
+    match &app.source {
+        config::Source::Directory(of) => directory(settings, app, of).versions(),
+        config::Source::Registry(of) => registry(of, &Pauses::default()).versions(),
+    }
 }
 
 /// Asks an app whether it is well.
