@@ -50,6 +50,7 @@ use look::Container;
 use record::Record;
 
 pub use images::EngineImages;
+pub use look::repository;
 pub use mounts::mounts;
 pub use probes::ContainerAsker;
 
@@ -159,7 +160,7 @@ impl DockerRuntime {
     fn image(&self, digest: &Digest, all: &[Container]) -> Result<Option<String>, Error> {
         let of_place = look::in_place(all)
             .map(|one| template::text(&one.shown, "/Config/Image"))
-            .map(|image| look::repository(&image).to_owned());
+            .map(|image| repository(&image).to_owned());
         let repository = self.settings.image.clone().or(of_place);
         let pulled = repository.map(|repository| format!("{repository}@{digest}"));
         for name in pulled.into_iter().chain([digest.to_string()]) {

@@ -122,23 +122,24 @@ pub struct NoImages {
 }
 
 impl NoImages {
-    fn refuse(&self) -> SourceError {
+    /// It is the host that lacks something; no release is to blame for that.
+    fn cannot(&self) -> SourceError {
         let text = format!(
             "an image cannot be run by the runtime {:?}, so it is not fetched; looking, tags and \
              promotion work",
             self.runtime
         );
-        SourceError { kind: SourceErrorKind::Refuse, text }
+        SourceError { kind: SourceErrorKind::Host, text }
     }
 }
 
 impl Images for NoImages {
     fn pull(&mut self, _: &Pull<'_>, _: &mut dyn Progress) -> Result<(), SourceError> {
-        Err(self.refuse())
+        Err(self.cannot())
     }
 
     fn verify(&mut self, _: &Digest) -> Result<(), SourceError> {
-        Err(self.refuse())
+        Err(self.cannot())
     }
 
     fn keep(&mut self, _: &KeepSet) -> Result<Vec<Digest>, SourceError> {

@@ -15,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::fragments;
 use super::settings::{AppSettings, Check};
-use super::{health, launch, runtime};
+use super::{health, launch, runtime, source};
 
 /// How windows and blackouts are written.
 const WINDOW_HELP: &str =
@@ -78,7 +78,7 @@ pub(super) fn settings(
         keep_way_backs: usize::try_from(keep).unwrap_or(usize::MAX),
     };
     check.name(&key("group"), &policy.group);
-    let source = launch::source(check, name, &app.source);
+    let source = source::source(check, name, &app.source);
     let notify = app.notify.clone().unwrap_or_default();
     let stale = |part: &'static str| ["apps", name, "stale", part];
     let stale = Limits {

@@ -5,6 +5,7 @@
 
 mod recorder;
 mod runtime;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,7 @@ use serde::Deserialize;
 
 pub(crate) use recorder::Recorder;
 pub(crate) use runtime::{Limits, Restart, Runtime, Volume};
+pub(crate) use source::Source;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -241,20 +243,6 @@ pub(crate) enum OnDegraded {
     /// Back to the old release and its data; what was written since is set aside.
     #[serde(rename = "version+data")]
     VersionAndData,
-}
-
-/// Where releases come from.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
-    /// Only `directory` in this release.
-    pub(crate) kind: Option<String>,
-    /// The directory that holds `<app>/<version>/` and `<app>/channels/`.
-    pub(crate) path: Option<String>,
-    /// The channel to follow; `stable` by default.
-    pub(crate) channel: Option<String>,
-    /// A minisign public key file; releases without its signature are held.
-    pub(crate) minisign_key: Option<String>,
 }
 
 /// When people are told that nothing was updated for too long.

@@ -17,6 +17,7 @@ mod reference;
 mod runtime;
 pub(crate) mod settings;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod units;
@@ -28,6 +29,7 @@ pub(crate) use recorder::RecorderSettings;
 pub(crate) use runtime::Runtime;
 pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
+pub(crate) use source::{Directory, Source};
 
 /// Where the main file is looked for when nothing names one.
 pub(crate) const MAIN_FILE: &str = "/etc/groundcrew/groundcrew.toml";

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use groundcrew_drivers::runtimes::docker;
+use groundcrew_drivers::runtimes::docker::{self, repository};
 use groundcrew_engine::noun::{AppName, VolumeName};
 use groundcrew_engine::plan::Volume;
 
@@ -68,7 +68,7 @@ pub(super) fn runtime(check: &mut Check<'_>, name: &str, app: &fragments::App) -
         Some(text) => check.path(&key("socket"), text),
         None => PathBuf::from(docker::SOCKET),
     };
-    let image = None;
+    let image = app.source.image.clone().map(|image| repository(&image).to_owned());
     Runtime::Docker(docker::Settings { socket, container, image, create: None })
 }
 

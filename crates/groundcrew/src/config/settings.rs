@@ -14,6 +14,7 @@ use super::inputs::Inputs;
 use super::problem::{Problem, Problems, nearest};
 use super::recorder::{self, RecorderSettings};
 use super::runtime::Runtime;
+use super::source::Source;
 use super::{Overrides, across, app, health, units};
 use crate::exit::Refusal;
 
@@ -172,22 +173,11 @@ pub(crate) struct AppSettings {
     /// Names of ways to tell people; all where none is named.
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.
-    pub(crate) source: DirectorySource,
+    pub(crate) source: Source,
     /// What runs it.
     pub(crate) runtime: Runtime,
     /// When it is started again.
     pub(crate) restart: Restart,
-}
-
-/// A directory of releases.
-#[derive(Clone, Debug)]
-pub(crate) struct DirectorySource {
-    /// The directory.
-    pub(crate) path: PathBuf,
-    /// The channel.
-    pub(crate) channel: String,
-    /// A minisign public key.
-    pub(crate) minisign_key: Option<PathBuf>,
 }
 
 /// Collects what is wrong while settings are built.

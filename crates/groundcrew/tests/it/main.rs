@@ -29,6 +29,7 @@ mod mcap;
 mod postmortem;
 mod recorded;
 mod recorder_role;
+mod registry;
 mod rest;
 mod rollback;
 mod shell;

@@ -185,7 +185,8 @@ pub(super) fn digest(api: &Api, container: &Container) -> Result<Digest, Error> 
 }
 
 /// An image's name without tag and digest.
-pub(super) fn repository(image: &str) -> &str {
+#[must_use]
+pub fn repository(image: &str) -> &str {
     let image = image.split('@').next().unwrap_or(image);
     match image.rsplit_once(':') {
         // What follows the colon of a port has a slash in it.

@@ -66,7 +66,7 @@ impl Reference {
             Unreadable { text: shown.to_owned(), why }
         };
         if text.contains("://") {
-            return Err(no("leave the scheme out, as in \"registry.lan/forge\"".to_owned()));
+            return Err(no("leave the scheme out".to_owned()));
         }
         let (rest, digest) = match text.split_once('@') {
             None => (text, None),

@@ -23,6 +23,12 @@ pub struct Tagged {
 }
 
 impl RegistrySource {
+    /// The repository, as people write it.
+    #[must_use]
+    pub fn repository(&self) -> String {
+        self.client.repository().to_string()
+    }
+
     /// All tags; what lies beside images, such as signatures, is left out.
     ///
     /// # Errors
