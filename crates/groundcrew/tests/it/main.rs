@@ -26,6 +26,7 @@ mod logs;
 mod machine;
 mod many;
 mod mcap;
+mod parquet;
 mod postmortem;
 mod recorded;
 mod recorder_role;

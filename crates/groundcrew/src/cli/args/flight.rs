@@ -53,6 +53,9 @@ pub(crate) struct Form {
     /// A table per type.
     #[arg(long)]
     pub(crate) csv: bool,
+    /// A table per type with typed columns, as Apache Parquet.
+    #[arg(long)]
+    pub(crate) parquet: bool,
     /// MCAP with a JSON Schema per type.
     #[arg(long)]
     pub(crate) mcap: bool,

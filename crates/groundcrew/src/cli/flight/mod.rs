@@ -13,6 +13,7 @@ mod progress;
 mod recover;
 mod select;
 mod slice;
+mod tables;
 mod verify;
 mod when;
 
