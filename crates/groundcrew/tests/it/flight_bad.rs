@@ -12,13 +12,15 @@ use groundcrew_recorder::format::segment::Header;
 use crate::recorded::{Ran, Recordings, SMALL, segments};
 
 /// Everything that reads.
-const READERS: [&[&str]; 6] = [
+const READERS: [&[&str]; 8] = [
     &["cat", "last"],
     &["tail", "last"],
     &["verify", "last"],
     &["summarise", "last"],
     &["export", "last", "--jsonl"],
     &["export", "last", "--mcap"],
+    &["export", "last", "--parquet", "--type", "Sync"],
+    &["report", "last"],
 ];
 
 /// Memory that reading may take, whatever is read.

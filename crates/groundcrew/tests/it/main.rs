@@ -30,6 +30,7 @@ mod parquet;
 mod postmortem;
 mod recorded;
 mod recorder_role;
+mod report;
 mod rest;
 mod rollback;
 mod shell;

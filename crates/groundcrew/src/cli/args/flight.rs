@@ -124,6 +124,12 @@ pub(crate) enum FlightCommand {
         #[arg(long)]
         require_clean: bool,
     },
+    /// Say what a flight was like, as Markdown: figures, what happened, what to look at.
+    Report {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+    },
     /// Make a flight of some of a flight's records.
     Slice {
         /// Which flight.

@@ -7,10 +7,12 @@ mod cat;
 mod export;
 mod glob;
 mod list;
+mod markdown;
 mod out;
 mod place;
 mod progress;
 mod recover;
+mod report;
 mod select;
 mod slice;
 mod tables;
@@ -43,6 +45,7 @@ pub(super) fn run(
         FlightCommand::Summarise { which, require_clean } => {
             verify::summarise(&place::find(&which, overrides)?, require_clean, printer)
         }
+        FlightCommand::Report { which } => report::run(&place::find(&which, overrides)?, printer),
         FlightCommand::Slice { which, filter, output } => {
             let meant = place::find(&which, overrides)?;
             let to = match output {
