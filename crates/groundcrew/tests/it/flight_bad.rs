@@ -12,7 +12,7 @@ use groundcrew_recorder::format::segment::Header;
 use crate::recorded::{Ran, Recordings, SMALL, segments};
 
 /// Everything that reads.
-const READERS: [&[&str]; 8] = [
+const READERS: [&[&str]; 9] = [
     &["cat", "last"],
     &["tail", "last"],
     &["verify", "last"],
@@ -21,6 +21,7 @@ const READERS: [&[&str]; 8] = [
     &["export", "last", "--mcap"],
     &["export", "last", "--parquet", "--type", "Sync"],
     &["report", "last"],
+    &["diff", "last", "last"],
 ];
 
 /// Memory that reading may take, whatever is read.

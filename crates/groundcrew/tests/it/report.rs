@@ -1,4 +1,4 @@
-//! `flight report`: what a person reads after a flight.
+//! `flight report` and `flight diff`: what a person reads after a flight.
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -217,4 +217,54 @@ fn a_report_of_a_flight_that_says_little_or_is_damaged_says_so() {
         fs::remove_file(segment).unwrap();
     }
     recordings.run(&["report", &flight.name()]).ends(2).says(&[&flight.name()]);
+}
+
+#[test]
+fn flt_6_a_comparison_marks_what_became_worse_by_over_a_tenth() {
+    let recordings = Recordings::new();
+    for (after_s, off_m) in [(0, 100.0), (60, 150.0)] {
+        let mut recording = recordings.begin(after_s, Policy::default());
+        fly(&mut recording, 10, off_m);
+        if after_s == 60 {
+            let health =
+                SystemHealth { temperature_c: 50.0, cpu_percent: 1.0, ..Default::default() };
+            recording.give(8, &SystemHealth { gpu_percent: 9.0, ..health });
+        }
+        land(recording);
+    }
+    let list = recordings.run(&["list", "--json"]).ends(0).json();
+    let [first, second] =
+        [0, 1].map(|at: usize| list["flights"][at]["id"].as_str().unwrap().to_owned());
+    let diff = recordings.run(&["diff", &first, &second, "--json"]).ends(0).json();
+    let figure = |name: &str| {
+        let all = diff["figures"].as_array().unwrap();
+        all.iter().find(|one| one["figure"] == name).unwrap().clone()
+    };
+    let error = figure("error_p95_m");
+    near(&error, &[("first", 100.0), ("second", 150.0), ("change_percent", 50.0)]);
+    assert_eq!(error["regression"], true);
+    assert_eq!(figure("duration_s")["regression"], false);
+    assert_eq!(figure("cpu_max_percent")["regression"], false, "it fell");
+    assert!(figure("cold_start_p95_s")["first"].is_null());
+    assert!(diff["regressions"].as_u64().unwrap() >= 4, "{diff}");
+    recordings.run(&["diff", &first, &second]).ends(0).says(&[
+        "figures became worse by more than 10 %",
+        "| error p95               | 100",
+        "| +50",
+        "| worse |",
+        "| same",
+        "absent in both: ",
+    ]);
+    let back = recordings.run(&["diff", &second, &first, "--json"]).ends(0).json();
+    let error =
+        back["figures"].as_array().unwrap().iter().find(|one| one["figure"] == "error_p95_m");
+    assert_eq!(error.unwrap()["regression"], false, "it became better");
+    recordings.run(&["diff", &first, "ffff"]).ends(2).says(&["no flight in"]);
+    recordings.run(&["diff", &first]).ends(2).says(&["<SECOND>"]);
+    let damaged = recordings.whole(90, 300);
+    damage(&damaged);
+    for flights in [["last", &first], [&first, "last"]] {
+        let ran = recordings.run(&["diff", flights[0], flights[1]]).ends(6);
+        ran.says(&["only in the", "is damaged or lacks something"]);
+    }
 }

@@ -130,6 +130,18 @@ pub(crate) enum FlightCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Lay the figures of two flights side by side, and mark what became worse by over 10 %.
+    Diff {
+        /// The flight to compare with: its id, the beginning of it, `last`, or its directory.
+        #[arg(value_name = "FIRST")]
+        first: String,
+        /// The flight that is compared.
+        #[arg(value_name = "SECOND")]
+        second: String,
+        /// Where the recordings are.
+        #[command(flatten)]
+        root: Root,
+    },
     /// Make a flight of some of a flight's records.
     Slice {
         /// Which flight.

@@ -4,6 +4,7 @@
 //! damaged never ends the work: the rest is given, and the exit code is 6.
 
 mod cat;
+mod diff;
 mod export;
 mod glob;
 mod list;
@@ -46,6 +47,10 @@ pub(super) fn run(
             verify::summarise(&place::find(&which, overrides)?, require_clean, printer)
         }
         FlightCommand::Report { which } => report::run(&place::find(&which, overrides)?, printer),
+        FlightCommand::Diff { first, second, root } => {
+            let [first, second] = [first, second].map(|one| place::one(&one, &root, overrides));
+            diff::run(&first?, &second?, printer)
+        }
         FlightCommand::Slice { which, filter, output } => {
             let meant = place::find(&which, overrides)?;
             let to = match output {
