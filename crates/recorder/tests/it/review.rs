@@ -59,6 +59,9 @@ impl Flown {
         let frame = frame(version, lat_deg, lon_deg);
         let direction = Direction::Received;
         self.give(&ReceivedMavlinkRaw { frame, direction, ..Default::default() });
+        // What groundcrew says itself is no truth.
+        let (frame, direction) = (self::frame(version, -lat_deg, lon_deg), Direction::Sent);
+        self.give(&ReceivedMavlinkRaw { frame, direction, ..Default::default() });
     }
 
     fn end(mut self) -> Reviewed {

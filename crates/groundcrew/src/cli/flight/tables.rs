@@ -27,8 +27,9 @@ pub(super) struct Tables {
     layout: Layout,
     to: To,
     open: BTreeMap<u16, Table>,
-    /// Bytes that wait in memory.
+    /// Bytes that wait in memory, and how many may.
     waiting: usize,
+    waiting_max: usize,
 }
 
 /// A directory for all of them, or a file or standard output for the only one.
@@ -72,7 +73,7 @@ impl Tables {
                 return Err(Refusal::usage(text));
             }
         };
-        Ok(Self { layout, to, open: BTreeMap::new(), waiting: 0 })
+        Ok(Self { layout, to, open: BTreeMap::new(), waiting: 0, waiting_max: WAITING_MAX })
     }
 
     /// Writes a record to its type's table.
@@ -92,7 +93,7 @@ impl Tables {
                 self.waiting = self.waiting - before + body.waiting();
             }
         }
-        if self.waiting > WAITING_MAX { self.make_room() } else { Ok(()) }
+        if self.waiting > self.waiting_max { self.make_room() } else { Ok(()) }
     }
 
     /// Has the table with the most bytes that wait write them.
@@ -164,5 +165,37 @@ fn file_name(row: &Row<'_>) -> String {
         }
         true => number,
         false => name,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use groundcrew_recorder::format::frame::Head;
+
+    use super::*;
+
+    #[test]
+    fn all_tables_together_hold_a_limited_number_of_bytes() {
+        const MAX: usize = 50_000;
+        let dir = tempfile::tempdir().unwrap();
+        let to = dir.path().join("tables");
+        let mut tables = Tables::new(Layout::Parquet, 0, Some(to)).ok().unwrap();
+        tables.waiting_max = MAX;
+        let body = [7; 1000];
+        for seq in 0..1000 {
+            // One type has nearly all records.
+            let kind =
+                if seq % 10 == 0 { 0x8010 + u16::try_from(seq % 7).unwrap() } else { 0x8002 };
+            let head = Head { kind, source: 1, time_ns: seq, source_seq: seq, seq };
+            let row = Row { head, body: &body, schema: None, source_name: None, utc_ns: 0 };
+            assert!(tables.write(&row).is_ok());
+            let held = tables.open.values().map(|table| match &table.body {
+                Body::Parquet(body) => body.waiting(),
+                Body::Csv(..) => 0,
+            });
+            assert_eq!(held.sum::<usize>(), tables.waiting);
+            assert!(tables.waiting <= MAX, "{}", tables.waiting);
+        }
+        assert_eq!(tables.finish().ok().unwrap().len(), 8);
     }
 }
