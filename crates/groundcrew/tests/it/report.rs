@@ -127,7 +127,7 @@ fn flt_2_a_report_has_the_errors_that_the_flight_was_made_with() {
 }
 
 #[test]
-fn flt_3_a_report_says_what_to_look_at_and_where_the_flight_was_cut_off() {
+fn a_report_says_what_to_look_at_and_where_the_flight_was_cut_off() {
     use SourceLabel::{DeadReckoned, SatelliteAnchored};
     let recordings = Recordings::new();
     let mut recording = recordings.begin(0, Policy::default());

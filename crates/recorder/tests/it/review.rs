@@ -256,7 +256,7 @@ fn flt_2_errors_are_those_that_the_positions_were_given() {
 }
 
 #[test]
-fn flt_3_findings_name_what_exceeds_its_limit_and_the_most_urgent_come_first() {
+fn findings_name_what_exceeds_its_limit_and_the_most_urgent_come_first() {
     let reviewed = eventful();
     let found: Vec<(Urgency, &str)> =
         reviewed.findings.iter().map(|one| (one.urgency, one.figure.as_str())).collect();
