@@ -24,8 +24,11 @@
 pub mod api;
 mod command;
 mod error;
+mod images;
 mod look;
+mod mounts;
 mod place;
+mod probes;
 mod record;
 mod run;
 pub mod template;
@@ -45,6 +48,10 @@ use api::{Api, quoted};
 use error::Error;
 use look::Container;
 use record::Record;
+
+pub use images::EngineImages;
+pub use mounts::mounts;
+pub use probes::ContainerAsker;
 
 /// Where an engine listens unless somebody says otherwise.
 pub const SOCKET: &str = "/var/run/docker.sock";

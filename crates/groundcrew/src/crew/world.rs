@@ -11,6 +11,7 @@ use groundcrew_drivers::host::clock::{Keepers, Synchronized, SystemClock};
 use groundcrew_drivers::host::neighbors::Seat;
 use groundcrew_drivers::keeper::client::Exe;
 use groundcrew_drivers::probes::Asker;
+use groundcrew_drivers::runtimes::docker::{self, ContainerAsker, DockerRuntime};
 use groundcrew_drivers::runtimes::process::ProcessRuntime;
 use groundcrew_drivers::snapshots::port::VolumeSnapshots;
 use groundcrew_drivers::snapshots::{self, Area, Lock};
@@ -31,7 +32,7 @@ use super::board::Board;
 use super::neighbors::Others;
 use super::record::Shown;
 use crate::chain;
-use crate::config::{AppSettings, Settings};
+use crate::config::{self, AppSettings, Settings};
 use crate::exit::Refusal;
 
 /// The host and the runtime once more.
@@ -137,7 +138,7 @@ impl World {
         settings: &Settings,
         app: &AppSettings,
     ) -> Result<SecondEyes, String> {
-        Ok((host(settings, &app.policy.app), Box::new(runtime(settings, app)?)))
+        Ok((host(settings, &app.policy.app), runtime(settings, app)?))
     }
 
     /// What runs here though the journal knows of nothing (UPD-26): a lost store, or an app that
@@ -179,8 +180,20 @@ impl World {
     }
 }
 
+/// What runs an app.
+fn runtime(settings: &Settings, app: &AppSettings) -> Result<Box<dyn Runtime>, String> {
+    match &app.runtime {
+        config::Runtime::Process => Ok(Box::new(processes(settings, app)?)),
+        config::Runtime::Docker(docker) => Ok(Box::new(container(settings, app, docker))),
+    }
+}
+
+fn container(settings: &Settings, app: &AppSettings, docker: &docker::Settings) -> DockerRuntime {
+    DockerRuntime::new(&settings.state, &app.policy.app, docker.clone())
+}
+
 /// The built-in runtime; this very binary is the keeper.
-fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
+fn processes(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
     let program = std::env::current_exe()
         .map_err(|error| format!("cannot tell where this program lies: {error}"))?;
     let exe = Exe { program, args: vec!["keep".to_owned()] };
@@ -210,7 +223,13 @@ pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<Str
 
 /// Asks an app whether it is well.
 pub(crate) fn probes(settings: &Settings, app: &AppSettings) -> Box<dyn Probes> {
-    Box::new(Asker::new(&settings.state, &app.policy.app))
+    let asker = Asker::new(&settings.state, &app.policy.app);
+    match &app.runtime {
+        config::Runtime::Process => Box::new(asker),
+        config::Runtime::Docker(docker) => {
+            Box::new(ContainerAsker::new(container(settings, app, docker), asker))
+        }
+    }
 }
 
 fn clock(settings: &Settings) -> Result<SystemClock, String> {

@@ -6,10 +6,11 @@
 //!
 //! Constraints: one fresh connection per request, one time limit over everything, a bounded read.
 
-use std::io::Read as _;
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
 use serde_json::Value;
 use ureq::Agent;
 use ureq::http::{Method, Request};
@@ -23,6 +24,9 @@ pub(super) const ASK_MAX: Duration = Duration::from_secs(30);
 
 /// Largest answer that is read, in bytes; an inspected container has some ten thousand.
 const ANSWER_MAX_BYTES: u64 = 8 * 1024 * 1024;
+
+/// Longest line that an engine says while it pulls, in bytes.
+const LINE_MAX_BYTES: u64 = 64 * 1024;
 
 /// The engine did not do it.
 #[derive(Debug, thiserror::Error)]
@@ -120,6 +124,51 @@ impl Api {
         }
     }
 
+    /// POST of a pull: the engine answers with a line of JSON for each thing that it does.
+    ///
+    /// # Errors
+    /// It did not answer, fell silent for longer than the second limit, or refused at once. What it says
+    /// later of a failure is in its lines.
+    pub fn pull(
+        &self,
+        path: &str,
+        login: &Value,
+        (limit, quiet): (Duration, Duration),
+        each: &mut dyn FnMut(&Value),
+    ) -> Result<(), Error> {
+        let silent = |error| Error::Silent { socket: self.socket.clone(), source: Box::new(error) };
+        let login = base64::engine::general_purpose::URL_SAFE.encode(login.to_string());
+        let agent = self.agent(limit, quiet);
+        let request = Request::builder()
+            .method(Method::POST)
+            .uri(format!("http://docker{path}"))
+            .header("connection", "close")
+            .header("x-registry-auth", login)
+            .body(Vec::new())
+            .map_err(|error| silent(error.into()))?;
+        let mut response = agent.run(request).map_err(silent)?;
+        let status = response.status().as_u16();
+        let mut reader = BufReader::new(response.body_mut().as_reader());
+        if status != 200 {
+            let mut said = Vec::new();
+            // What it says is for people; less of it is no other answer.
+            drop(reader.take(LINE_MAX_BYTES).read_to_end(&mut said));
+            return Err(Error::Refused { what: "a pull".to_owned(), status, said: message(&said) });
+        }
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut one = (&mut reader).take(LINE_MAX_BYTES);
+            let read = one.read_until(b'\n', &mut line).map_err(|error| silent(error.into()))?;
+            if read == 0 {
+                return Ok(());
+            }
+            if let Ok(value) = serde_json::from_slice(&line) {
+                each(&value);
+            }
+        }
+    }
+
     fn ask(
         &self,
         method: Method,
@@ -136,13 +185,7 @@ impl Api {
         }
     }
 
-    fn exchange(
-        &self,
-        method: Method,
-        path: &str,
-        body: Option<&Value>,
-        limit: Duration,
-    ) -> Result<(u16, Vec<u8>), ureq::Error> {
+    fn agent(&self, limit: Duration, quiet: Duration) -> Agent {
         let config = Agent::config_builder()
             .timeout_global(Some(limit))
             .http_status_as_error(false)
@@ -152,7 +195,17 @@ impl Api {
             .proxy(None)
             .user_agent(concat!("groundcrew/", env!("CARGO_PKG_VERSION")))
             .build();
-        let agent = Agent::with_parts(config, UnixConnector::new(&self.socket), Nowhere);
+        Agent::with_parts(config, UnixConnector::new(&self.socket, quiet), Nowhere)
+    }
+
+    fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+        limit: Duration,
+    ) -> Result<(u16, Vec<u8>), ureq::Error> {
+        let agent = self.agent(limit, limit);
         let request = Request::builder()
             .method(method)
             .uri(format!("http://docker{path}"))

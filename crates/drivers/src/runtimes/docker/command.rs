@@ -21,7 +21,10 @@ impl DockerRuntime {
         let all = self.look()?;
         match &order.purpose {
             Purpose::Hook(words) => match self.serving(order, &all)? {
-                Some(place) => self.exec(place, words, order),
+                Some(place) => {
+                    let limit = Duration::from_millis(order.timeout_ms);
+                    self.exec(place, words, &env(order), limit)
+                }
                 None => self.run_aside("hook", words, order, &all),
             },
             Purpose::Migrate => {
@@ -66,25 +69,26 @@ impl DockerRuntime {
         serde_json::from_str(value).map_err(|_| Error::Command { label, value: value.to_owned() })
     }
 
-    /// In the running container, as the user of the app.
-    fn exec(
+    /// In the running container, as the user of the app. What is not done in time goes on in there: an
+    /// engine cannot end it.
+    pub(super) fn exec(
         &self,
         one: &Container,
         words: &[String],
-        order: &CommandOrder<'_>,
+        env: &[String],
+        limit: Duration,
     ) -> Result<(), Error> {
         let what = words.join(" ");
+        let timeout_ms = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
         let body = json!({
-            "AttachStdout": true, "AttachStderr": true, "Cmd": words, "Env": env(order),
+            "AttachStdout": true, "AttachStderr": true, "Cmd": words, "Env": env,
         });
         let made = self.api.order(&format!("/containers/{}/exec", one.id()), &body)?;
         let id = text(&made, "/Id");
-        let limit = Duration::from_millis(order.timeout_ms);
         let start = json!({ "Detach": false, "Tty": false });
         let begun = Instant::now();
         let said = self.api.post(&format!("/exec/{id}/start"), &start, limit);
-        let late =
-            |said| Error::TimedOut { what: what.clone(), timeout_ms: order.timeout_ms, said };
+        let late = |said| Error::TimedOut { what: what.clone(), timeout_ms, said };
         let bytes = match said {
             Err(api::Error::Silent { .. }) if begun.elapsed() >= limit => {
                 return Err(late(String::new()));

@@ -13,11 +13,15 @@ use ureq::unversioned::transport::{
 
 /// Opens the socket, whatever address is asked for.
 #[derive(Debug)]
-pub(super) struct UnixConnector(PathBuf);
+pub(super) struct UnixConnector {
+    socket: PathBuf,
+    quiet: Duration,
+}
 
 impl UnixConnector {
-    pub(super) fn new(socket: &Path) -> Self {
-        Self(socket.to_owned())
+    /// `quiet`: limit of one wait for the next bytes, within that of the whole.
+    pub(super) fn new(socket: &Path, quiet: Duration) -> Self {
+        Self { socket: socket.to_owned(), quiet }
     }
 }
 
@@ -29,10 +33,10 @@ impl Connector<()> for UnixConnector {
         details: &ConnectionDetails<'_>,
         _: Option<()>,
     ) -> Result<Option<Self::Out>, Error> {
-        let stream = UnixStream::connect(&self.0)?;
+        let stream = UnixStream::connect(&self.socket)?;
         let config = details.config;
         let buffers = LazyBuffers::new(config.input_buffer_size(), config.output_buffer_size());
-        Ok(Some(UnixTransport { stream, buffers }))
+        Ok(Some(UnixTransport { stream, buffers, quiet: self.quiet }))
     }
 }
 
@@ -40,6 +44,7 @@ impl Connector<()> for UnixConnector {
 pub(super) struct UnixTransport {
     stream: UnixStream,
     buffers: LazyBuffers,
+    quiet: Duration,
 }
 
 impl fmt::Debug for UnixTransport {
@@ -54,13 +59,13 @@ impl Transport for UnixTransport {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(limit(timeout))?;
+        self.stream.set_write_timeout(Some(self.limit(timeout)))?;
         let output = self.buffers.output().get(..amount).unwrap_or_default();
         self.stream.write_all(output).map_err(|error| late(error, timeout))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.set_read_timeout(limit(timeout))?;
+        self.stream.set_read_timeout(Some(self.limit(timeout)))?;
         let room = self.buffers.input_append_buf();
         let read = loop {
             match self.stream.read(room) {
@@ -78,9 +83,12 @@ impl Transport for UnixTransport {
     }
 }
 
-/// The kernel takes no time limit of nothing.
-fn limit(timeout: NextTimeout) -> Option<Duration> {
-    timeout.not_zero().map(|left| (*left).max(Duration::from_millis(1)))
+impl UnixTransport {
+    /// The kernel takes no time limit of nothing.
+    fn limit(&self, timeout: NextTimeout) -> Duration {
+        let left = timeout.not_zero().map_or(self.quiet, |left| (*left).min(self.quiet));
+        left.max(Duration::from_millis(1))
+    }
 }
 
 fn late(error: io::Error, timeout: NextTimeout) -> Error {
