@@ -100,6 +100,23 @@ fn output_ends_quietly_when_nobody_reads_it_any_more() {
 }
 
 #[test]
+fn a_disk_that_takes_no_output_is_no_success() {
+    let recordings = Recordings::new();
+    recordings.whole(0, 3);
+    for command in [
+        &["list"][..],
+        &["cat", "last"],
+        &["verify", "last"],
+        &["report", "last", "--json"],
+        &["export", "last", "--jsonl"],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = recordings.command(command).stdout(full).output().unwrap();
+        Ran::of(output).ends(1).says(&["No space left on device"]);
+    }
+}
+
+#[test]
 fn tail_shows_the_end_and_follows_a_flight_until_it_ends() {
     let recordings = Recordings::new();
     let mut recording = recordings.begin(0, SMALL);
