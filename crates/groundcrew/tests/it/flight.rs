@@ -183,6 +183,21 @@ fn rec_15_a_bench_can_demand_that_a_flight_ended_clean_and_may_have_bare_files()
     recordings.run(&["summarise", "last"]).ends(0);
     let ran = recordings.run(&["summarise", "last", "--require-clean"]).ends(6);
     ran.says(&["is not clean: 1 records were lost at rings"]);
+
+    // The record that tells of it went with the oldest segments.
+    let policy = Policy { flight_bytes: 24_000, ..SMALL };
+    let mut overrun = recordings.begin(30, policy);
+    overrun.fly(10);
+    overrun.give_bytes(8, 0x8001, &vec![0; 2 << 20]);
+    overrun.fly(800);
+    overrun.writer.finish("landed", overrun.now);
+    let report = recordings.run(&["verify", "last", "--json"]).ends(6).json();
+    assert_eq!(report["overruns"], 0, "{report}");
+    let ran = recordings.run(&["summarise", "last", "--require-clean"]).ends(6);
+    ran.says(&[
+        "is not clean: 1 records were lost at rings",
+        "1 records were lost at rings, and counted, 1 of them by the word of the footer alone",
+    ]);
 }
 
 #[test]
