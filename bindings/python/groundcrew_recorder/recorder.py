@@ -22,7 +22,11 @@ class Refused(Exception):
 def _hello(path, **said):
     visit = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        visit.connect(path)
+        try:
+            visit.connect(path)
+        except OSError as error:
+            # Where nobody listens is what a person has to know.
+            raise OSError(error.errno, error.strerror, path) from None
         visit.send(json.dumps({"v": _VERSION, **said}).encode())
         return visit, _answer(visit)
     except BaseException:
@@ -41,7 +45,11 @@ def _answer(visit):
 
 
 def ask_ring(name, size=1 << 20, critical=False, path=SOCKET):
-    """The path of the shared ring of this name, made if it is not there; for `Producer`."""
+    """The path of the shared ring of this name, made if it is not there; for `Producer`.
+
+    `path` is that of the recorder's socket, where the run directory is not `/run/groundcrew`.
+    An `OSError` says that no recorder listens there: a producer that is to fly without one goes on.
+    """
     visit, answer = _hello(path, name=name, ring=True, bytes=size, critical=critical)
     visit.close()
     return answer["ring"]
