@@ -62,7 +62,17 @@ pub enum BadDir {
         /// What is wrong with it.
         source: serde_json::Error,
     },
-    /// The manifest has a version that this reader does not know, or is too long to be one.
+    /// The manifest is of a later version, which says more than this reader knows.
+    #[error("{} has version {found}, known is {known}", path.display())]
+    NewerManifest {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u64,
+        /// Ours.
+        known: u32,
+    },
+    /// The manifest has a version that never was, or is too long to be one.
     #[error("{} is no manifest of version {SCHEMA}: {what}", path.display())]
     NotAManifest {
         /// The file.
@@ -229,8 +239,14 @@ impl FlightDir {
             let what = format!("more than {MANIFEST_MAX} bytes");
             return Err(BadDir::NotAManifest { path, what });
         }
-        let manifest: Manifest = serde_json::from_slice(&bytes)
-            .map_err(|source| BadDir::Manifest { path: path.clone(), source })?;
+        let garbled = |source| BadDir::Manifest { path: path.clone(), source };
+        let said: serde_json::Value = serde_json::from_slice(&bytes).map_err(garbled)?;
+        if let Some(found) = said.get("schema").and_then(serde_json::Value::as_u64)
+            && found > u64::from(SCHEMA)
+        {
+            return Err(BadDir::NewerManifest { path, found, known: SCHEMA });
+        }
+        let manifest: Manifest = serde_json::from_value(said).map_err(garbled)?;
         if manifest.schema != SCHEMA {
             let what = format!("version {}", manifest.schema);
             return Err(BadDir::NotAManifest { path, what });

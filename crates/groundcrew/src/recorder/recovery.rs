@@ -33,8 +33,8 @@ fn moment(glance: &Glance) -> Moment {
     Moment { time_ns: last_at.time_ns, utc_ns: last_at.utc_ns }
 }
 
-/// Makes the manifest again where it is not there, cannot be read, or does not know the end;
-/// whether it was written.
+/// Makes the manifest again where it is not there, is garbage, or does not know the end; whether it was
+/// written.
 ///
 /// # Errors
 ///
@@ -42,7 +42,11 @@ fn moment(glance: &Glance) -> Moment {
 pub(crate) fn manifest(dir: &FlightDir) -> Result<bool, BadDir> {
     let Ok(flight) = Flight::open(dir.segments()) else { return Ok(false) };
     let Ok(Glance { first, last_at, footer, .. }) = glance(&flight) else { return Ok(false) };
-    let known = dir.manifest().ok().flatten();
+    let known = match dir.manifest() {
+        // What a later version wrote knows more than we could make again.
+        Err(BadDir::NewerManifest { .. }) => return Ok(false),
+        known => known.ok().flatten(),
+    };
     if known.as_ref().is_some_and(|known| known.stopped.is_some()) {
         return Ok(false);
     }
