@@ -70,6 +70,7 @@ fn cat_gives_the_records_that_are_meant_and_what_is_known_of_them() {
     let bad = |args: &[&str]| recordings.run(&[&["cat", "last"], args].concat()).ends(2);
     bad(&["--type", "MetricSampel"]).says(&["did you mean \"MetricSample\"?"]);
     bad(&["--source", "gps"]).says(&["no source called \"gps\"; it has: camera, nav"]);
+    bad(&["--from", "5", "--to", "2"]).says(&["--from 5 is behind --to 2"]);
     bad(&["--from", "noon"]).says(&["\"noon\" is no time", "12.5"]);
 }
 
@@ -232,6 +233,14 @@ fn recover_says_what_it_did_and_does_nothing_the_second_time() {
     fs::remove_file(dir.path().join(MANIFEST)).unwrap();
     recordings.run(&["verify", "last"]).ends(6);
     recordings.run(&["recover", "last"]).ends(0).says(&["the manifest was written anew"]);
+
+    // Of a later version nothing is known but that it is one.
+    let later = String::from_utf8(before).unwrap().replace("\"schema\": 1", "\"schema\": 2");
+    let later = later.replace("\"started\"", "\"begun\"");
+    let mut file = fs::File::create(dir.path().join(MANIFEST)).unwrap();
+    std::io::Write::write_all(&mut file, later.as_bytes()).unwrap();
+    recordings.run(&["recover", "last"]).ends(0).says(&["nothing to do"]);
+    assert_eq!(fs::read_to_string(dir.path().join(MANIFEST)).unwrap(), later, "it knows more");
 }
 
 #[test]

@@ -93,7 +93,11 @@ impl Host {
     }
 
     fn begins(&self, count: usize) -> Value {
-        until("a flight has begun", || self.flights().len() == count);
+        // Its directory is there before the first record is.
+        let begun = |flights: &[Value]| {
+            flights.len() == count && flights.iter().all(|one| one["state"] != "unreadable")
+        };
+        until("a flight has begun", || begun(&self.flights()));
         self.flights().pop().unwrap()
     }
 
@@ -247,6 +251,8 @@ fn rec_3_producers_in_another_language_send_over_the_socket_or_get_a_ring() {
         .says(&["is no name of a ring", "record 0 came after record 0"]);
     assert_eq!(host.end(Signal::TERM), Some(0));
     assert!(!socket.exists());
+    let nobody = host.python("ask.py", &[&socket, Path::new("late")]).ends(1);
+    nobody.says(&["FileNotFoundError", "run/recorder.sock"]);
     let sent = host.records("standing", "sender");
     assert_eq!(sent.len(), 1001);
     assert_eq!(sent.last().unwrap().0, 1003);

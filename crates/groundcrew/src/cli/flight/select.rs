@@ -66,6 +66,10 @@ impl Selection {
             Ok::<_, Refusal>(when.map(|when| when.flight_ns(&headers)))
         };
         let (from_ns, to_ns) = (time(&filter.from)?, time(&filter.to)?);
+        if let (Some(from), Some(to), true) = (&filter.from, &filter.to, from_ns > to_ns) {
+            let text = format!("--from {from} is behind --to {to}: there is nothing between them");
+            return Err(Refusal::usage(text));
+        }
         let schemas: BTreeMap<u16, Schema> =
             types::all().into_iter().map(|schema| (schema.kind, schema)).collect();
         let mut selection = Self {
