@@ -11,19 +11,16 @@ use groundcrew_engine::noun::{Digest, TxnId};
 use groundcrew_engine::ports::SwitchOrder;
 use serde_json::{Value, json};
 
-use super::DockerRuntime;
 use super::api::quoted;
 use super::error::Error;
 use super::look::{self, Container, MARK, Part};
 use super::record::{Place, Record};
 use super::template::{self, Change, RELEASE, Template, UPDATE, text};
+use super::{DockerRuntime, SHORT};
 use crate::durable::{self, Site};
 
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
-
-/// Characters of an id in the name of a container that is aside.
-const SHORT: usize = 12;
 
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
@@ -175,7 +172,7 @@ impl DockerRuntime {
         self.rename(&id, &format!("{}{MARK}{short}", self.settings.container))
     }
 
-    fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+    pub(super) fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
         let path = format!("/containers/{id}/rename?name={}", quoted(name));
         self.api.post(&path, &Value::Null, super::api::ASK_MAX)?;
         Ok(())
