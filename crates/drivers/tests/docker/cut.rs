@@ -99,47 +99,47 @@ fn run_2_an_agent_that_dies_at_any_request_leaves_what_the_next_one_completes() 
     let mut number = 0;
     while number < cuts {
         number += 1;
-        // What an engine did unheard and what it was not asked for next look almost alike to whoever comes.
-        let blow = if number % 2 == 0 { Blow::AfterItIsDone } else { Blow::BeforeItIsDone };
-        engine.docker(&[
-            "run",
-            "-d",
-            "--restart",
-            "always",
-            "-v",
-            "/data",
-            "--name",
-            NAME,
-            "app:1.0.0",
-        ]);
-        engine.docker(&["exec", NAME, "sh", "-c", "echo precious > /data/row"]);
-        let side = ["run", "-d", "--network", "container:app", "--restart", "always"];
-        engine.docker(&[&side[..], &["--name", "side", "app:1.0.0"]].concat());
-        let socket = engine.path(&format!("gate-{number}-{blow:?}"));
-        let seen = gate(&engine.socket(), socket.clone(), number, blow);
-        let first = update(&mut engine.runtime_at(&socket, None), &old, &new, 0);
-        let seen = seen.load(Ordering::SeqCst);
-        if seen < number {
-            // The last one was the one before: nothing was broken off.
-            first.unwrap();
-        } else {
-            first.unwrap_err();
-            cuts = number + 1;
-            update(&mut engine.runtime(None), &old, &new, 1).unwrap();
+        for blow in [Blow::BeforeItIsDone, Blow::AfterItIsDone] {
+            engine.docker(&[
+                "run",
+                "-d",
+                "--restart",
+                "always",
+                "-v",
+                "/data",
+                "--name",
+                NAME,
+                "app:1.0.0",
+            ]);
+            engine.docker(&["exec", NAME, "sh", "-c", "echo precious > /data/row"]);
+            let side = ["run", "-d", "--network", "container:app", "--restart", "always"];
+            engine.docker(&[&side[..], &["--name", "side", "app:1.0.0"]].concat());
+            let socket = engine.path(&format!("gate-{number}-{blow:?}"));
+            let seen = gate(&engine.socket(), socket.clone(), number, blow);
+            let first = update(&mut engine.runtime_at(&socket, None), &old, &new, 0);
+            let seen = seen.load(Ordering::SeqCst);
+            if seen < number {
+                // The last one was the one before: nothing was broken off.
+                first.unwrap();
+            } else {
+                first.unwrap_err();
+                cuts = number + 1;
+                update(&mut engine.runtime(None), &old, &new, 1).unwrap();
+            }
+            let what = format!("request {number}, {blow:?}");
+            assert_eq!(engine.alive(), std::slice::from_ref(&new.release.digest), "{what}");
+            assert_eq!(engine.docker(&["exec", NAME, "cat", "/data/row"]), "precious", "{what}");
+            let shown = engine.inspect(NAME);
+            assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
+            let side = engine.inspect("side");
+            let network = format!("container:{}", shown["Id"].as_str().unwrap());
+            assert_eq!(side["HostConfig"]["NetworkMode"], network, "{what}");
+            assert_eq!(side["State"]["Running"], true, "{what}");
+            assert_eq!(side["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
+            let all = engine.docker(&["ps", "--all", "--quiet"]);
+            assert_eq!(all.lines().count(), 4, "{what}: each has one aside");
+            engine.clear();
         }
-        let what = format!("request {number}, {blow:?}");
-        assert_eq!(engine.alive(), std::slice::from_ref(&new.release.digest), "{what}");
-        assert_eq!(engine.docker(&["exec", NAME, "cat", "/data/row"]), "precious", "{what}");
-        let shown = engine.inspect(NAME);
-        assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
-        let side = engine.inspect("side");
-        let network = format!("container:{}", shown["Id"].as_str().unwrap());
-        assert_eq!(side["HostConfig"]["NetworkMode"], network, "{what}");
-        assert_eq!(side["State"]["Running"], true, "{what}");
-        assert_eq!(side["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
-        let all = engine.docker(&["ps", "--all", "--quiet"]);
-        assert_eq!(all.lines().count(), 4, "{what}: each has one aside");
-        engine.clear();
     }
     assert!(number > 6, "an exchange has more requests than {number}");
 }
