@@ -181,5 +181,7 @@ fn run_2_who_lives_in_the_network_of_a_container_follows_it_and_comes_back_with_
     let before = engine.inspect("side")["State"]["StartedAt"].clone();
     exchange(&mut runtime, &old, &old, "txn-2", false);
     assert_ne!(engine.inspect("side")["State"]["StartedAt"], before);
+    exchange(&mut runtime, &old, &new, "txn-3", false);
+    assert_ne!(engine.inspect(NAME)["Id"], id, "what the first try left is not tried once more");
     assert_eq!(engine.docker(&["exec", "side", "hostname"]), "shared");
 }

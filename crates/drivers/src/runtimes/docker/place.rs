@@ -41,7 +41,7 @@ impl DockerRuntime {
                 }
                 None
             }
-            Some(to) => Some(self.occupy(&to.release.digest, order.txn, &all, &record)?),
+            Some(to) => Some(self.occupy(&to.release.digest, order, &all, &record)?),
         };
         let place = Place { container, txn: order.txn.clone(), back: order.back };
         if record.place.as_ref() != Some(&place) {
@@ -55,7 +55,7 @@ impl DockerRuntime {
     fn occupy(
         &self,
         wanted: &Digest,
-        txn: &TxnId,
+        order: &SwitchOrder<'_>,
         all: &[Container],
         record: &Record,
     ) -> Result<String, Error> {
@@ -65,15 +65,17 @@ impl DockerRuntime {
         {
             return Ok(one.id());
         }
+        // Only the way back takes one that was there before: what a candidate left in its own is not tried
+        // once more.
         let mut there = None;
-        for one in all.iter().filter(|one| one.part == Part::Aside) {
+        for one in all.iter().filter(|one| order.back && one.part == Part::Aside) {
             if look::digest(&self.api, one)? == *wanted {
                 there = Some(one.id());
             }
         }
         let id = match there {
             Some(id) => id,
-            None => self.make(wanted, txn, all, record)?,
+            None => self.make(wanted, order.txn, all, record)?,
         };
         if let Some(one) = place {
             self.put_aside(one)?;
