@@ -17,7 +17,7 @@ use crate::rig::{Dir, Image, Kind, Registry, pairs};
 
 /// Images that lie nowhere, for the contract.
 #[derive(Default)]
-pub(crate) struct Fake(Vec<Digest>);
+pub(crate) struct Fake(pub(crate) Vec<Digest>);
 
 impl Images for Fake {
     fn pull(&mut self, wanted: &Pull<'_>, progress: &mut dyn Progress) -> Result<(), SourceError> {
@@ -115,7 +115,12 @@ fn a_tag_is_a_release_with_version_revision_and_date() {
     assert_eq!(found.revision.as_deref(), Some(REVISION));
     assert_eq!(found.version, found.digest.as_str()[..19]);
 
-    // Nothing for this host: found, so that it is held, and refused with what there is.
+    // One image for another host, and an index of them: found, so that it is held, and refused with what there is.
+    registry.image("team/tiles", "stable", &foreign);
+    let found = release(source.find(&Follow::Channel));
+    let error = source.fetch(&found, &mut Silent).unwrap_err();
+    assert!(error.text.contains("it is for plan9/vax, this host is linux/"), "{error}");
+    assert_ne!(found.version, "9.9.9", "what it says is not believed");
     let digest = registry.index("team/tiles", "stable", &[foreign]);
     let found = release(source.find(&Follow::Channel));
     assert_eq!(found.digest.as_str(), digest.as_str());

@@ -121,7 +121,10 @@ impl RegistrySource {
             Err(error) => Err(error),
         };
         match (read, digest) {
-            (Ok(top), _) => Ok(Some(self.loaded(&top, tag, etag)?)),
+            (Ok(top), _) => match before.filter(|last| last.digest == top.digest) {
+                Some(last) => Ok(Some(Last { etag, ..last.clone() })),
+                None => Ok(Some(self.loaded(&top, tag, etag)?)),
+            },
             (Err(error), Some(digest)) if error.kind() == SourceErrorKind::Refuse => {
                 Ok(Some(unusable(&digest, tag, etag, &error)))
             }
