@@ -108,7 +108,7 @@ fn registry(settings: &Settings, app: &str, to: &str) -> Result<RegistrySource, 
     if !is_tag(to) {
         return Err(Refusal::usage(format!("{to:?} is no tag; {TAG_RULE}")));
     }
-    Ok(crew::registry(of, &Pauses::default()))
+    Ok(crew::registry(settings, found, of, &Pauses::default()))
 }
 
 /// Why a release may be promoted from here.

@@ -23,7 +23,7 @@ pub(super) fn run(
         SourceCommand::Check { .. } => match &app.source {
             config::Source::Directory(_) => directory(settings, app, printer),
             config::Source::Registry(of) => {
-                let looked = crew::registry(of, &Pauses::default()).look();
+                let looked = crew::registry(settings, app, of, &Pauses::default()).look();
                 let looked = looked.map_err(|error| refusal(name, error))?;
                 Ok(show(name, &looked, printer))
             }
@@ -136,10 +136,12 @@ fn tags(settings: &Settings, app: &AppSettings, printer: &Printer) -> Result<Exi
     let name = app.policy.app.as_str();
     let (tags, cut) = match &app.source {
         config::Source::Directory(_) => (crew::versions(settings, app), false),
-        config::Source::Registry(of) => match crew::registry(of, &Pauses::default()).tags() {
-            Ok(tags) => (Ok(tags.names), tags.cut),
-            Err(error) => (Err(error), false),
-        },
+        config::Source::Registry(of) => {
+            match crew::registry(settings, app, of, &Pauses::default()).tags() {
+                Ok(tags) => (Ok(tags.names), tags.cut),
+                Err(error) => (Err(error), false),
+            }
+        }
     };
     let tags = tags.map_err(|error| refusal(name, error))?;
     printer.show(&Listed { app: name, tags: &tags, cut }, || {

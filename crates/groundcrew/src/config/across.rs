@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use groundcrew_engine::plan::OnDegraded;
 use groundcrew_engine::policy::Mode;
 
+use super::runtime::Runtime;
 use super::settings::{Check, Settings};
 use super::source::Source;
 use super::units::show_ms;
@@ -76,13 +77,21 @@ fn targets_exist(check: &mut Check<'_>, settings: &Settings, name: &str) {
     }
 }
 
-/// An update to an image would be held for ever by a runtime that runs bundles.
+/// An update to what its runtime cannot run would be held for ever.
 fn runtime_runs_images(check: &mut Check<'_>, settings: &Settings, name: &str) {
     let Some(app) = settings.apps.get(name) else { return };
-    if matches!(app.source, Source::Registry(_)) && app.policy.mode == Mode::Auto {
-        let text = "images of a registry are not run by the runtime \"process\"";
-        let help = "write mode = \"notify\" to be told of each new one";
-        check.wrong(&["apps", name, "runtime", "kind"], text, help);
+    let key = ["apps", name, "runtime", "kind"];
+    match (&app.source, &app.runtime) {
+        (Source::Registry(_), Runtime::Process) if app.policy.mode == Mode::Auto => {
+            let text = "images of a registry are not run by the runtime \"process\"";
+            let help = "use \"docker\", or write mode = \"notify\" to be told of each new one";
+            check.wrong(&key, text, help);
+        }
+        (Source::Directory(_), Runtime::Docker(_)) => {
+            let text = "bundles of a directory are not run by the runtime \"docker\"";
+            check.wrong(&key, text, "write source = { kind = \"oci\", image = \"…\" }");
+        }
+        _ => {}
     }
 }
 

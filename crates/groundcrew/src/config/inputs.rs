@@ -206,7 +206,7 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Node, Problem> {
 fn refuse_later_kinds(root: &Node) -> Result<(), Problem> {
     const NOW: [(&str, &[&str], &[&str]); 2] = [
         ("source", &["directory", "oci"], &["git"]),
-        ("runtime", &["process"], &["docker", "compose", "swarm", "systemd"]),
+        ("runtime", &["process", "docker"], &["compose", "swarm", "systemd"]),
     ];
     const NOTIFY: (&[&str], &[&str]) = (&["command", "webhook", "ntfy"], &["email", "statustext"]);
     let Node::Table(top, _) = root else { return Ok(()) };

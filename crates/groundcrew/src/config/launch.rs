@@ -9,19 +9,25 @@ use sha2::{Digest as _, Sha256};
 
 use super::app::hex;
 use super::fragments;
+use super::runtime::Runtime;
 use super::settings::{Check, Restart};
 
 /// Largest environment file, in bytes.
 const ENV_FILE_MAX_BYTES: u64 = 256 * 1024;
 
-/// What the process runtime reads. It is a part of what a candidate is: a changed environment file
+/// What the runtime reads. It is a part of what a candidate is: a changed environment file
 /// changes the configuration's hash.
 pub(super) fn launch(
     check: &mut Check<'_>,
     name: &str,
     runtime: &fragments::Runtime,
+    runs: &Runtime,
     restart: Restart,
 ) -> serde_json::Value {
+    // What a container is like stays with the container.
+    if let Runtime::Docker(docker) = runs {
+        return serde_json::json!({ "container": docker.container, "restart": restart.name() });
+    }
     let key = |part: &'static str| ["apps", name, "runtime", part];
     if runtime.kind.is_none() {
         let help = "write runtime = { kind = \"process\" }";

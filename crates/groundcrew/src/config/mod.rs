@@ -14,6 +14,7 @@ mod problem;
 mod recorder;
 #[cfg(test)]
 mod reference;
+mod runtime;
 pub(crate) mod settings;
 mod show;
 mod source;
@@ -25,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use problem::{Problem, Problems, nearest};
 pub(crate) use recorder::RecorderSettings;
+pub(crate) use runtime::Runtime;
 pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
 pub(crate) use source::{Directory, Source};

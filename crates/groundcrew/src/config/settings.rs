@@ -13,6 +13,7 @@ use super::fragments;
 use super::inputs::Inputs;
 use super::problem::{Problem, Problems, nearest};
 use super::recorder::{self, RecorderSettings};
+use super::runtime::Runtime;
 use super::source::Source;
 use super::{Overrides, across, app, health, units};
 use crate::exit::Refusal;
@@ -173,6 +174,8 @@ pub(crate) struct AppSettings {
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.
     pub(crate) source: Source,
+    /// What runs it.
+    pub(crate) runtime: Runtime,
     /// When it is started again.
     pub(crate) restart: Restart,
 }
@@ -302,7 +305,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
     let mut apps = BTreeMap::new();
     for (name, fragment) in &file.apps {
         check.name(&["apps", name], name);
-        apps.insert(name.clone(), app::settings(&mut check, profile, name, fragment));
+        apps.insert(name.clone(), app::settings(&mut check, profile, &state, name, fragment));
     }
     let settings = Settings {
         files: inputs.files.clone(),

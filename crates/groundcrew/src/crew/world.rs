@@ -11,11 +11,12 @@ use groundcrew_drivers::host::clock::{Keepers, Synchronized, SystemClock};
 use groundcrew_drivers::host::neighbors::Seat;
 use groundcrew_drivers::keeper::client::Exe;
 use groundcrew_drivers::probes::Asker;
+use groundcrew_drivers::runtimes::docker::{self, ContainerAsker, DockerRuntime, EngineImages};
 use groundcrew_drivers::runtimes::process::ProcessRuntime;
 use groundcrew_drivers::snapshots::port::VolumeSnapshots;
 use groundcrew_drivers::snapshots::{self, Area, Lock};
 use groundcrew_drivers::source::directory::{self, DirectorySource};
-use groundcrew_drivers::source::registry::{self, NoImages, Pauses, RegistrySource};
+use groundcrew_drivers::source::registry::{self, Images, NoImages, Pauses, RegistrySource};
 
 use groundcrew_engine::machine::{App, State};
 use groundcrew_engine::noun::{AppName, Digest, Now, Release};
@@ -140,7 +141,7 @@ impl World {
         settings: &Settings,
         app: &AppSettings,
     ) -> Result<SecondEyes, String> {
-        Ok((host(settings, &app.policy.app), Box::new(runtime(settings, app)?)))
+        Ok((host(settings, &app.policy.app), runtime(settings, app)?))
     }
 
     /// What runs here though the journal knows of nothing (UPD-26): a lost store, or an app that
@@ -182,8 +183,20 @@ impl World {
     }
 }
 
+/// What runs an app.
+fn runtime(settings: &Settings, app: &AppSettings) -> Result<Box<dyn Runtime>, String> {
+    match &app.runtime {
+        config::Runtime::Process => Ok(Box::new(processes(settings, app)?)),
+        config::Runtime::Docker(docker) => Ok(Box::new(container(settings, app, docker))),
+    }
+}
+
+fn container(settings: &Settings, app: &AppSettings, docker: &docker::Settings) -> DockerRuntime {
+    DockerRuntime::new(&settings.state, &app.policy.app, docker.clone())
+}
+
 /// The built-in runtime; this very binary is the keeper.
-fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
+fn processes(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
     let program = std::env::current_exe()
         .map_err(|error| format!("cannot tell where this program lies: {error}"))?;
     let exe = Exe { program, args: vec!["keep".to_owned()] };
@@ -194,7 +207,7 @@ fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, Str
 pub(crate) fn source(settings: &Settings, app: &AppSettings, pauses: &Pauses) -> Box<dyn Source> {
     match &app.source {
         config::Source::Directory(of) => Box::new(directory(settings, app, of)),
-        config::Source::Registry(of) => Box::new(registry(of, pauses)),
+        config::Source::Registry(of) => Box::new(registry(settings, app, of, pauses)),
     }
 }
 
@@ -214,10 +227,22 @@ fn directory(settings: &Settings, app: &AppSettings, of: &config::Directory) -> 
     })
 }
 
-/// A registry; who runs its images comes with the runtimes that can.
-pub(crate) fn registry(of: &registry::Settings, pauses: &Pauses) -> RegistrySource {
-    let images = NoImages { runtime: "process".to_owned() };
-    RegistrySource::new(of.clone(), Box::new(images), pauses.clone())
+/// A registry, whose images lie with whoever runs them.
+pub(crate) fn registry(
+    settings: &Settings,
+    app: &AppSettings,
+    of: &registry::Settings,
+    pauses: &Pauses,
+) -> RegistrySource {
+    let images: Box<dyn Images> = match &app.runtime {
+        config::Runtime::Process => Box::new(NoImages { runtime: app.runtime.name().to_owned() }),
+        config::Runtime::Docker(docker) => {
+            let repository = docker.image.as_deref().unwrap_or_default();
+            let (state, name) = (&settings.state, &app.policy.app);
+            Box::new(EngineImages::new(state, name, &docker.socket, repository))
+        }
+    };
+    RegistrySource::new(of.clone(), images, pauses.clone())
 }
 
 /// The versions of an app that its source has or that lie here, numbers in them in the order of numbers.
@@ -228,13 +253,19 @@ pub(crate) fn registry(of: &registry::Settings, pauses: &Pauses) -> RegistrySour
 pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
     match &app.source {
         config::Source::Directory(of) => directory(settings, app, of).versions(),
-        config::Source::Registry(of) => registry(of, &Pauses::default()).versions(),
+        config::Source::Registry(of) => registry(settings, app, of, &Pauses::default()).versions(),
     }
 }
 
 /// Asks an app whether it is well.
 pub(crate) fn probes(settings: &Settings, app: &AppSettings) -> Box<dyn Probes> {
-    Box::new(Asker::new(&settings.state, &app.policy.app))
+    let asker = Asker::new(&settings.state, &app.policy.app);
+    match &app.runtime {
+        config::Runtime::Process => Box::new(asker),
+        config::Runtime::Docker(docker) => {
+            Box::new(ContainerAsker::new(container(settings, app, docker), asker))
+        }
+    }
 }
 
 fn clock(settings: &Settings) -> Result<SystemClock, String> {
