@@ -82,7 +82,10 @@ impl Rig {
         let mut settings = settings(&self.registry.address, "stable");
         settings.cosign_key = Some(self.dir.at("ours.pub"));
         let mut source = open(settings);
-        let found = release(source.find(&Follow::Channel));
+        let offered = source.find(&Follow::Channel);
+        let serial = offered.as_ref().ok().and_then(|found| found.as_ref()?.serial);
+        assert_eq!(serial, Some(0), "a tag that nobody signed moves nobody back");
+        let found = release(offered);
         let looked = source.look().unwrap();
         let fetched = source.fetch(&found, &mut Silent);
         assert_eq!(looked.signed, Some(fetched.is_ok()), "a look says what a fetch does");

@@ -14,6 +14,7 @@ use groundcrew_engine::ports::{
 };
 
 use crate::rig::{Dir, Image, Kind, Registry, pairs};
+use crate::server::{Reply, Server};
 
 /// Images that lie nowhere, for the contract.
 #[derive(Default)]
@@ -253,4 +254,35 @@ fn notes_are_read_from_what_refers_to_the_image() {
     assert_eq!(read[1].bytes, b"# 1.2.0\nBreaking.\n");
     assert_eq!(source.notes(&found.release.digest), Ok(read));
     assert!(source.tags().unwrap().names == ["stable"], "no tag of theirs is shown");
+}
+
+#[test]
+fn notes_are_read_at_a_url_and_a_version_leads_nowhere_else() {
+    let dir = Dir::new();
+    let registry = Registry::start(dir.path(), Kind::Plain);
+    let server = Server::new(|asked| match asked.path.as_str() {
+        "/notes/1.0.0.md" => Reply::With(200, Vec::new(), b"# 1.0.0\n".to_vec()),
+        "/notes/2.0.0.md" => Reply::status(500),
+        _ => Reply::status(404),
+    });
+    let mut settings = settings(&registry.address, "stable");
+    settings.notes = Some(Notes::Url(server.url("/notes/{version}.md")));
+    let mut source = open(settings.clone());
+    let mut found = |version: &str| {
+        registry.image("team/tiles", "stable", &Image::of(version, REVISION));
+        let found = source.find(&Follow::Channel).unwrap().unwrap();
+        let later = source.notes(&found.release.digest);
+        (found.notes.map(|notes| notes.len()), later.map(|notes| notes.len()).ok())
+    };
+    assert_eq!(found("1.0.0"), (Some(1), Some(1)));
+    assert_eq!(found("3.0.0"), (Some(0), Some(0)), "there are none");
+    assert_eq!(found("2.0.0"), (None, None), "nobody knows, so the gate waits");
+    found("../../v2/x?a#b");
+    let asked = server.asked();
+    assert_eq!(asked.last().unwrap(), "GET /notes/%2E%2E%2F%2E%2E%2Fv2%2Fx%3Fa%23b.md");
+    let before = asked.len();
+    settings.notes = Some(Notes::Url(server.url("/{revision}/{tag}.md")));
+    open(settings).find(&Follow::Channel).unwrap();
+    let wanted = format!("GET /{REVISION}/stable.md");
+    assert_eq!(server.asked().split_off(before), [wanted]);
 }

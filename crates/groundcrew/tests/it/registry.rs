@@ -182,3 +182,33 @@ fn a_tag_is_promoted_with_evidence_or_a_reason_and_goes_back() {
         fleet.run(args).ends(code);
     }
 }
+
+/// GATE-1, airborne: nothing goes out in flight, and everything that asks is told why.
+#[test]
+fn an_aircraft_asks_no_registry_in_flight() {
+    let fleet = Fleet::new();
+    fleet.push("stage", "1.0.0");
+    let main = fleet.bench.path("groundcrew.toml");
+    let text = std::fs::read_to_string(&main).unwrap();
+    let look = ["source", "check", "ledger"];
+    let all: [(&[&str], i32); 5] = [
+        (&look, 4),
+        (&["source", "tags", "ledger"], 4),
+        (&["check", "ledger"], 3),
+        (&["promote", "ledger", "--from", "stage", "--to", "prod", "--force", "--why", "x"], 4),
+        (&["pin", "ledger", "1.0.0"], 3),
+    ];
+    fleet.bench.write("in-flight", "flight 7");
+    fleet.run(&look).ends(0);
+    fleet.bench.write(
+        "groundcrew.toml",
+        &text.replace("schema = 1", "schema = 1\nprofile = \"airborne\""),
+    );
+    for (args, code) in all {
+        let ran = fleet.run(args);
+        assert!(ran.err.contains("no registry is asked in flight: "), "{args:?}: {}", ran.err);
+        ran.ends(code);
+    }
+    std::fs::remove_file(fleet.bench.path("in-flight")).unwrap();
+    fleet.run(&look).ends(0);
+}
