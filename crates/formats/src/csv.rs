@@ -12,7 +12,8 @@ use crate::Row;
 use crate::row::hex;
 
 /// The columns that every type has.
-const COMMON: [&str; 6] = ["seq", "time_ns", "utc", "source", "source_name", "source_seq"];
+pub(crate) const COMMON: [&str; 6] =
+    ["seq", "time_ns", "utc", "source", "source_name", "source_seq"];
 
 /// Writes the first line of a type's table.
 ///

@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 53] = [
+const CODES_OF: [(&str, &[u8]); 55] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -66,6 +66,8 @@ const CODES_OF: [(&str, &[u8]); 53] = [
     ("flight verify", &[1, 6]),
     ("flight recover", &[1, 75]),
     ("flight summarise", &[1, 6]),
+    ("flight report", &[1, 6]),
+    ("flight diff", &[1, 6]),
     ("flight slice", &[1, 5, 6]),
     ("flight export", &[1, 6]),
     ("healthcheck", &[1, 64]),

@@ -1,7 +1,8 @@
 //! A flight recorder: an append-only stream of records that loses nothing silently.
 //!
 //! What was written survives the writer, its producers and a power cut; what did not survive is
-//! counted. The format is in [`format`](mod@format), what records say in [`body`].
+//! counted. The format is in [`format`](mod@format), what records say in [`body`], what a flight
+//! was like in [`review`].
 
 pub mod body;
 pub mod flight_dir;
@@ -11,6 +12,7 @@ pub mod names;
 pub mod reader;
 pub mod recorder;
 pub mod recover;
+pub mod review;
 pub mod ring;
 pub mod storage;
 pub mod writer;

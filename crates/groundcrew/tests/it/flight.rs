@@ -82,6 +82,7 @@ fn output_ends_quietly_when_nobody_reads_it_any_more() {
         &["cat", "last", "--json"],
         &["export", "last", "--jsonl"],
         &["export", "last", "--mcap"],
+        &["export", "last", "--parquet", "--type", "MetricSample"],
         &["export", "last", "--csv", "--type", "MetricSample"],
     ] {
         let mut child = recordings

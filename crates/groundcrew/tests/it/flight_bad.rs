@@ -12,13 +12,16 @@ use groundcrew_recorder::format::segment::Header;
 use crate::recorded::{Ran, Recordings, SMALL, segments};
 
 /// Everything that reads.
-const READERS: [&[&str]; 6] = [
+const READERS: [&[&str]; 9] = [
     &["cat", "last"],
     &["tail", "last"],
     &["verify", "last"],
     &["summarise", "last"],
     &["export", "last", "--jsonl"],
     &["export", "last", "--mcap"],
+    &["export", "last", "--parquet", "--type", "Sync"],
+    &["report", "last"],
+    &["diff", "last", "last"],
 ];
 
 /// Memory that reading may take, whatever is read.

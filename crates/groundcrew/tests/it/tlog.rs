@@ -24,7 +24,7 @@ fn heartbeat(seq: u8) -> Vec<u8> {
 }
 
 /// CRC-16/MCRF4XX: <https://mavlink.io/en/guide/serialization.html>.
-fn x25(check: u16, byte: u8) -> u16 {
+pub(crate) fn x25(check: u16, byte: u8) -> u16 {
     (0..8).fold(check ^ u16::from(byte), |check, _| {
         if check & 1 == 1 { (check >> 1) ^ 0x8408 } else { check >> 1 }
     })

@@ -22,6 +22,15 @@ macro_rules! labels {
 
         impl $name {
             const ALL: &[Self] = &[$(Self::$item,)+];
+
+            /// Its name, as JSON and tables have it.
+            #[must_use]
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$item => $text,)+
+                    Self::Unknown => "unknown",
+                }
+            }
         }
 
         impl Part for $name {

@@ -105,10 +105,11 @@ fn rec_16_what_went_to_another_flight_is_not_missing_where_the_recording_goes_on
 #[test]
 fn rec_8_a_flight_whose_disk_takes_nothing_is_not_left_before_it_does() {
     let mut place = Place::new();
-    let recorder = place.start();
+    let writer = place.writer();
     let first = place.flight();
-    // No segment can be made, so that everything waits in memory.
-    std::fs::remove_dir_all(&first).unwrap();
+    // No segment can be made, from the beginning on, so that everything waits in memory.
+    std::fs::remove_dir(&first).unwrap();
+    let recorder = Recorder::start(writer, None).unwrap();
     let mut producer = recorder.producer("app", SMALL).unwrap();
     for number in 0..10 {
         assert!(producer.push(KIND, number, &body(number)));

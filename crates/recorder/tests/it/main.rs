@@ -11,6 +11,7 @@ mod plain_python;
 mod python;
 mod real;
 mod recorder;
+mod review;
 mod ring;
 mod strange;
 mod together;

@@ -53,6 +53,9 @@ pub(crate) struct Form {
     /// A table per type.
     #[arg(long)]
     pub(crate) csv: bool,
+    /// A table per type with typed columns, as Apache Parquet.
+    #[arg(long)]
+    pub(crate) parquet: bool,
     /// MCAP with a JSON Schema per type.
     #[arg(long)]
     pub(crate) mcap: bool,
@@ -120,6 +123,24 @@ pub(crate) enum FlightCommand {
         /// Fail unless the recorder ended it itself and no ring overran.
         #[arg(long)]
         require_clean: bool,
+    },
+    /// Say what a flight was like, as Markdown: figures, what happened, what to look at.
+    Report {
+        /// Which flight.
+        #[command(flatten)]
+        which: Which,
+    },
+    /// Lay the figures of two flights side by side, and mark what became worse by over 10 %.
+    Diff {
+        /// The flight to compare with: its id, the beginning of it, `last`, or its directory.
+        #[arg(value_name = "FIRST")]
+        first: String,
+        /// The flight that is compared.
+        #[arg(value_name = "SECOND")]
+        second: String,
+        /// Where the recordings are.
+        #[command(flatten)]
+        root: Root,
     },
     /// Make a flight of some of a flight's records.
     Slice {

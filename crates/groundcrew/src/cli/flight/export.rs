@@ -1,26 +1,22 @@
 //! `flight export`: records as JSON lines, tables, MCAP or a telemetry log.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use groundcrew_formats::mcap::{CannotWrite, Writer};
-use groundcrew_formats::{Row, csv, jsonl, tlog};
-use groundcrew_recorder::body::Schema;
+use groundcrew_formats::mcap::Writer;
+use groundcrew_formats::{Row, jsonl, mcap, parquet, tlog};
 use serde::Serialize;
 
-use super::out::{Out, cannot, unless_gone};
+use super::out::{Out, unless_gone};
 use super::place::Meant;
 use super::progress::Progress;
 use super::select::Selection;
+use super::tables::{Layout, Tables};
 use crate::chain;
 use crate::cli::args::{Filter, Form};
 use crate::cli::print::{self, Printer};
 use crate::exit::{Exit, Refusal};
-
-/// Tables that are written at once: each is an open file.
-const TABLES_MAX: usize = 500;
 
 #[derive(Serialize)]
 struct Shown {
@@ -29,7 +25,7 @@ struct Shown {
 }
 
 /// Why writing ended early.
-enum Stop {
+pub(super) enum Stop {
     /// Nobody reads any more.
     Gone,
     /// It cannot be written.
@@ -42,11 +38,29 @@ impl From<io::Error> for Stop {
     }
 }
 
-impl From<CannotWrite> for Stop {
-    fn from(error: CannotWrite) -> Self {
-        match error.is_closed_pipe() {
-            true => Self::Gone,
-            false => Self::Failed(Refusal::failed(chain(&error))),
+impl From<mcap::CannotWrite> for Stop {
+    fn from(error: mcap::CannotWrite) -> Self {
+        Self::of(error.is_closed_pipe(), &error)
+    }
+}
+
+impl From<parquet::CannotWrite> for Stop {
+    fn from(error: parquet::CannotWrite) -> Self {
+        Self::of(error.is_closed_pipe(), &error)
+    }
+}
+
+impl Stop {
+    fn of(gone: bool, error: &(dyn std::error::Error + 'static)) -> Self {
+        if gone { Self::Gone } else { Self::Failed(Refusal::failed(chain(error))) }
+    }
+
+    /// All of a file was written.
+    pub(super) fn unless_whole(out: Out) -> Result<(), Self> {
+        match out.finish() {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Self::Gone),
+            Err(refusal) => Err(Self::Failed(refusal)),
         }
     }
 }
@@ -104,44 +118,16 @@ enum Sink {
     Mcap(Box<Writer<Out>>, Option<PathBuf>),
 }
 
-/// A table per type.
-struct Tables {
-    /// A directory for all of them, or a file or standard output for the only one.
-    to: To,
-    open: BTreeMap<u16, Table>,
-}
-
-enum To {
-    Stdout,
-    File(PathBuf),
-    Dir(PathBuf),
-}
-
-struct Table {
-    /// What the first record was described by; all lines have its columns.
-    schema: Option<Schema>,
-    out: Out,
-    path: Option<PathBuf>,
-}
-
 impl Sink {
     fn new(form: Form, filter: &Filter, output: Option<&Path>) -> Result<Self, Refusal> {
         let path = output.map(Path::to_owned);
-        if form.csv {
-            let to = match (path, filter.types.len()) {
-                (Some(path), 1) if !path.is_dir() => To::File(path),
-                (Some(path), _) => {
-                    std::fs::create_dir_all(&path)
-                        .map_err(|error| cannot("make", &path, &error))?;
-                    To::Dir(path)
-                }
-                (None, 1) => To::Stdout,
-                (None, _) => {
-                    let text = "a table has one type: --type names it, or -o a directory for all";
-                    return Err(Refusal::usage(text));
-                }
-            };
-            return Ok(Self::Tables(Tables { to, open: BTreeMap::new() }));
+        let layout = match form {
+            Form { csv: true, .. } => Some(Layout::Csv),
+            Form { parquet: true, .. } => Some(Layout::Parquet),
+            _ => None,
+        };
+        if let Some(layout) = layout {
+            return Ok(Self::Tables(Tables::new(layout, filter.types.len(), path)?));
         }
         let out = output.map_or_else(|| Ok(Out::stdout()), Out::file)?;
         if form.jsonl {
@@ -169,75 +155,16 @@ impl Sink {
 
     /// All was written: the files.
     fn finish(self) -> Result<Vec<PathBuf>, Stop> {
-        let finish = |out: Out| match out.finish() {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Stop::Gone),
-            Err(refusal) => Err(Stop::Failed(refusal)),
-        };
         match self {
             Self::Lines(out, path) | Self::Frames(out, path) => {
-                finish(out)?;
+                Stop::unless_whole(out)?;
                 Ok(path.into_iter().collect())
             }
             Self::Mcap(writer, path) => {
-                finish(writer.finish()?)?;
+                Stop::unless_whole(writer.finish()?)?;
                 Ok(path.into_iter().collect())
             }
-            Self::Tables(tables) => {
-                let mut paths = Vec::new();
-                for table in tables.open.into_values() {
-                    finish(table.out)?;
-                    paths.extend(table.path);
-                }
-                Ok(paths)
-            }
+            Self::Tables(tables) => tables.finish(),
         }
-    }
-}
-
-impl Tables {
-    fn write(&mut self, row: &Row<'_>) -> Result<(), Stop> {
-        if !self.open.contains_key(&row.head.kind) {
-            let table = self.begin(row)?;
-            self.open.insert(row.head.kind, table);
-        }
-        let Some(table) = self.open.get_mut(&row.head.kind) else { return Ok(()) };
-        let row = Row { schema: table.schema.as_ref(), ..*row };
-        Ok(csv::write(&row, &mut table.out)?)
-    }
-
-    fn begin(&self, row: &Row<'_>) -> Result<Table, Stop> {
-        let path = match &self.to {
-            To::Dir(dir) => Some(dir.join(format!("{}.csv", file_name(row)))),
-            To::File(path) => Some(path.clone()),
-            To::Stdout => None,
-        };
-        let one = !matches!(self.to, To::Dir(_));
-        if one && !self.open.is_empty() {
-            let text = format!("two types are called {}; name one by its number", row.type_name());
-            return Err(Stop::Failed(Refusal::usage(text)));
-        }
-        if self.open.len() >= TABLES_MAX {
-            let text = format!("more than {TABLES_MAX} types; choose some with --type");
-            return Err(Stop::Failed(Refusal::usage(text)));
-        }
-        let out = path.as_deref().map_or_else(|| Ok(Out::stdout()), Out::file);
-        let mut out = out.map_err(Stop::Failed)?;
-        csv::write_head(row.schema, &mut out)?;
-        Ok(Table { schema: row.schema.cloned(), out, path })
-    }
-}
-
-/// A type's name, made fit for a file. What users call their types may be anything, and twice.
-fn file_name(row: &Row<'_>) -> String {
-    let name = row.type_name();
-    let fits = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-    let number = format!("{:#06x}", row.head.kind);
-    match row.head.kind >= groundcrew_recorder::body::USER_TYPES {
-        true if !name.is_empty() && name.len() <= 64 && name.chars().all(fits) => {
-            if name == number { name } else { format!("{number}_{name}") }
-        }
-        true => number,
-        false => name,
     }
 }

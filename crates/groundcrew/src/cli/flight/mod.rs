@@ -4,15 +4,19 @@
 //! damaged never ends the work: the rest is given, and the exit code is 6.
 
 mod cat;
+mod diff;
 mod export;
 mod glob;
 mod list;
+mod markdown;
 mod out;
 mod place;
 mod progress;
 mod recover;
+mod report;
 mod select;
 mod slice;
+mod tables;
 mod verify;
 mod when;
 
@@ -41,6 +45,11 @@ pub(super) fn run(
         }
         FlightCommand::Summarise { which, require_clean } => {
             verify::summarise(&place::find(&which, overrides)?, require_clean, printer)
+        }
+        FlightCommand::Report { which } => report::run(&place::find(&which, overrides)?, printer),
+        FlightCommand::Diff { first, second, root } => {
+            let [first, second] = [first, second].map(|one| place::one(&one, &root, overrides));
+            diff::run(&first?, &second?, printer)
         }
         FlightCommand::Slice { which, filter, output } => {
             let meant = place::find(&which, overrides)?;

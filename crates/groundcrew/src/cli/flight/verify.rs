@@ -26,17 +26,17 @@ const EVENTS_MAX: usize = 1000;
 
 /// What JSON says of a flight.
 #[derive(Serialize)]
-struct Said {
-    flight: String,
+pub(super) struct Said {
+    pub(super) flight: String,
     /// The recorder ended it, and no ring overran, and nothing is damaged.
     clean: bool,
-    damaged: bool,
-    lost: bool,
+    pub(super) damaged: bool,
+    pub(super) lost: bool,
     segments: u64,
     records: u64,
     bytes: u64,
     duration_ms: u64,
-    types: Vec<Type>,
+    pub(super) types: Vec<Type>,
     sources: BTreeMap<u16, String>,
     footer: Option<Value>,
     footers: usize,
@@ -53,11 +53,12 @@ struct Said {
     events: Vec<Value>,
 }
 
+/// A type that the flight has records of.
 #[derive(Serialize)]
-struct Type {
-    kind: u16,
-    name: Option<String>,
-    records: u64,
+pub(super) struct Type {
+    pub(super) kind: u16,
+    pub(super) name: Option<String>,
+    pub(super) records: u64,
 }
 
 /// Bytes that are no record.
@@ -72,7 +73,7 @@ struct Damage {
 /// Reads all of a flight and says what is damaged or missing.
 pub(super) fn run(meant: &Meant, printer: &Printer) -> Result<Exit, Refusal> {
     let flight = meant.open()?;
-    let (report, said) = read(meant, &flight);
+    let (report, said) = read(meant, &flight, |_| {});
     printer.show(&said, || {
         let mut text = losses(&report);
         let (records, segments) = (report.records, report.segments);
@@ -95,7 +96,7 @@ pub(super) fn summarise(
     printer: &Printer,
 ) -> Result<Exit, Refusal> {
     let flight = meant.open()?;
-    let (report, said) = read(meant, &flight);
+    let (report, said) = read(meant, &flight, |_| {});
     let unclean = require_clean && !said.clean;
     printer.show(&said, || summary(&report, &said));
     if unclean {
@@ -112,7 +113,8 @@ pub(super) fn summarise(
     Ok(exit(&report, report.damaged() || unclean))
 }
 
-fn exit(report: &Report, lost: bool) -> Exit {
+/// What a command that has read all of a flight ends with.
+pub(super) fn exit(report: &Report, lost: bool) -> Exit {
     let only_newer = report.newer && !report.unreadable.is_empty() && report.records == 0;
     match lost {
         true if only_newer => Exit::Failed,
@@ -121,12 +123,20 @@ fn exit(report: &Report, lost: bool) -> Exit {
     }
 }
 
-fn read(meant: &Meant, flight: &Flight<Medium>) -> (Report, Said) {
+/// Reads all of a flight, and gives each record to whoever wants to know more.
+pub(super) fn read(
+    meant: &Meant,
+    flight: &Flight<Medium>,
+    mut each: impl FnMut(&Record<'_>),
+) -> (Report, Said) {
     let progress = Progress::new("reading", flight.bytes());
     let mut reading = 0;
     let mut told = Told::new();
     let begin = |bytes| progress.add(std::mem::replace(&mut reading, bytes));
-    let report = verify_and(flight, begin, |record| told.hear(record));
+    let report = verify_and(flight, begin, |record| {
+        told.hear(record);
+        each(record);
+    });
     drop(progress);
     let Told { names, sources, events } = told;
     let types = report.types.iter().map(|(kind, records)| Type {
@@ -210,7 +220,7 @@ impl Told {
 }
 
 /// What is damaged or missing, a line for each.
-fn losses(report: &Report) -> String {
+pub(super) fn losses(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
     lines.extend(report.unreadable.iter().cloned());
     lines.extend(report.corrupt.iter().map(|(at, hole)| hole_text(*at, hole)));
