@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 16] = [
+const NEEDED: [(&str, &[&str], &str); 18] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -38,6 +38,8 @@ const NEEDED: [(&str, &[&str], &str); 16] = [
     (VENV, &["python3-venv"], "fetches the library that reads MCAP"),
     ("pgrep", &["procps"], "looks for processes that were left"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
+    (SSHD, &["openssh-server"], "another host that flights are pulled from"),
+    ("busybox", &["busybox"], "a small one"),
 ];
 
 /// Debian keeps what makes a place for Python's packages in a package of its own.
@@ -45,10 +47,15 @@ const VENV: &str = "/usr/lib/python3.11/ensurepip/__init__.py";
 /// Debian keeps the server outside of `PATH`.
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin/postgres";
 
-/// Debian's package makes and starts a database of its own unless this file says no; the tests make
-/// theirs. What is there already stays.
-const NO_CLUSTER: (&str, &str) =
-    ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
+/// Debian keeps that one outside of `PATH` of most.
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// Packages of Debian's that start something of their own unless a file says no: which program, the
+/// file, what it says. The tests start theirs. What is there already stays.
+const QUIET: [(&str, &str, &str); 2] = [
+    (POSTGRES, "/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n"),
+    (SSHD, "/etc/ssh/sshd_not_to_be_run", ""),
+];
 
 /// Brings what is missing; `Some` with the exit code when a person has to.
 pub(crate) fn provide() -> Result<Option<ExitCode>> {
@@ -64,8 +71,8 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
         commands.push(format!("apt-get install -y --no-install-recommends {}", packages.join(" ")));
         if is_root()? && is_on(&path, "apt-get") {
             steps.push(Step::new("package lists", apt(&["update", "--quiet=2"])));
-            if !is_there(POSTGRES) {
-                forbid_cluster()?;
+            for (_, path, text) in QUIET.iter().filter(|(program, ..)| !is_there(program)) {
+                forbid(path, text)?;
             }
             let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
             steps.push(Step::new("packages", apt(&[install.as_slice(), &packages].concat())));
@@ -90,8 +97,7 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
     Ok(Some(ExitCode::from(EXIT_MISSING)))
 }
 
-fn forbid_cluster() -> Result<()> {
-    let (path, text) = NO_CLUSTER;
+fn forbid(path: &str, text: &str) -> Result<()> {
     if fs::exists(path).with_context(|| format!("cannot look for {path}"))? {
         return Ok(());
     }

@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 49] = [
+const CODES_OF: [(&str, &[u8]); 50] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -61,6 +61,7 @@ const CODES_OF: [(&str, &[u8]); 49] = [
     ("flight cat", &[1, 6]),
     ("flight tail", &[1, 6]),
     ("flight verify", &[1, 6]),
+    ("flight pull", &[1, 3, 4, 6, 75]),
     ("flight recover", &[1, 75]),
     ("flight summarise", &[1, 6]),
     ("flight slice", &[1, 5, 6]),

@@ -10,6 +10,7 @@ mod list;
 mod out;
 mod place;
 mod progress;
+mod pull;
 mod recover;
 mod select;
 mod slice;
@@ -36,6 +37,13 @@ pub(super) fn run(
             cat::tail(&place::find(&which, overrides)?, &filter, n, follow, printer)
         }
         FlightCommand::Verify { which } => verify::run(&place::find(&which, overrides)?, printer),
+        FlightCommand::Pull(args) => {
+            let to = match &args.dest {
+                Some(dest) => dest.clone(),
+                None => place::root(&args.root, overrides)?,
+            };
+            pull::run(&args, &to, printer)
+        }
         FlightCommand::Recover { flight, root } => {
             recover::run(&place::one(&flight, &root, overrides)?, printer)
         }

@@ -210,7 +210,7 @@ impl Told {
 }
 
 /// What is damaged or missing, a line for each.
-fn losses(report: &Report) -> String {
+pub(super) fn losses(report: &Report) -> String {
     let mut lines: Vec<String> = Vec::new();
     lines.extend(report.unreadable.iter().cloned());
     lines.extend(report.corrupt.iter().map(|(at, hole)| hole_text(*at, hole)));
