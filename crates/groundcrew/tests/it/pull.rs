@@ -398,6 +398,54 @@ fn a_flight_that_arrives_damaged_is_not_called_pulled() {
     pair.same(&flight);
 }
 
+/// The disk it comes from gives other bytes once, and the right ones when it is asked again.
+#[test]
+fn damage_that_is_not_at_the_source_is_copied_anew_or_refused() {
+    let pair = Pair::new();
+    let flight = pair.there.whole(0, 200);
+    let there = segments(&flight)[1].to_str().unwrap().to_owned();
+    // The segment is read to be copied, to be compared, and so once more.
+    let misread = |which: &str| {
+        let inject = format!("inject=read:poke_exit=@arg2=ffffffff:when={which}");
+        traced(&pair, &["-P", &there, "-e", &inject])
+    };
+    misread("1+2").ends(1).says(&["seg_00001.bin is not as it was read from the source"]);
+    assert!(pair.listed().is_empty());
+    misread("1").ends(0).says(&["pulled, "]);
+    pair.same(&flight);
+}
+
+#[test]
+fn what_has_its_name_is_durable() {
+    let pair = Pair::new();
+    let flight = pair.there.whole(0, 20);
+    let log = pair.there.path().join("trace");
+    let mut strace = Command::new("strace");
+    strace.args(["-f", "-y", "-e", "trace=fsync,/^rename", "-o"]).arg(&log);
+    strace.args([BINARY, "flight", "pull"]).arg(flight.path());
+    strace.env("GROUNDCREW_RECORDINGS", pair.here.path());
+    Ran::of(strace.output().unwrap()).ends(0);
+    let (trace, here) = (fs::read_to_string(log).unwrap(), pair.here.path().display());
+    let gathered = format!("{here}/.pulling/{}", flight.name());
+    let mut rest = trace.as_str();
+    for (call, what) in [
+        ("fsync(", format!("{gathered}/segments/seg_00000.bin.partial>")),
+        ("rename", format!("\"{gathered}/segments/seg_00000.bin\"")),
+        ("fsync(", format!("{gathered}/segments>")),
+        ("rename", format!("\"{gathered}/manifest.json\"")),
+        ("fsync(", format!("{gathered}>")),
+        ("rename", format!("\"{here}/{}\"", flight.name())),
+        ("fsync(", format!("{here}>")),
+    ] {
+        let is_it = |line: &&str| line.contains(call) && line.contains(&what);
+        let found = rest.lines().find(is_it);
+        let line = found.unwrap_or_else(|| panic!("no {call} {what} in its place:\n{trace}"));
+        (_, rest) = rest.split_once(line).unwrap();
+    }
+    let manifest = format!("{gathered}/manifest.json.partial>");
+    assert!(trace.lines().any(|line| line.contains("fsync(") && line.contains(&manifest)));
+}
+
 #[test]
 fn killed_at_twenty_points_it_goes_on_to_what_was_there() {
     let pair = Pair::new();

@@ -62,6 +62,12 @@ impl Shelf {
     /// It cannot be made, or somebody else pulls into it.
     pub(super) fn open(root: &Path) -> Result<Self, Trouble> {
         let pulling = root.join(PULLING);
+        if root.symlink_metadata().is_err() {
+            make_dir(root)?;
+            sync_dir(
+                root.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")),
+            )?;
+        }
         for _ in 0..LOCK_TRIES {
             make_dir(&pulling)?;
             let lock = match File::open(&pulling) {
