@@ -227,6 +227,7 @@ fn damage_at_the_source_is_taken_over_and_named_and_code_6() {
 fn a_copy_that_was_damaged_here_is_mended_and_one_that_is_whole_and_another_is_not_touched() {
     let pair = Pair::new();
     let flight = pair.there.whole(0, 300);
+    put(&flight.thumbnails().join("tile.jpg"), b"a picture");
     pair.all(0);
     let here = FlightDir::open(pair.here.path().join(flight.name())).unwrap();
     let path = &segments(&here)[1];
@@ -246,6 +247,16 @@ fn a_copy_that_was_damaged_here_is_mended_and_one_that_is_whole_and_another_is_n
     flip(path, 700);
     assert_eq!(pair.all(0)[0]["files"], 1);
     pair.same(&flight);
+
+    // So is what no verifier knows: the manifest is the source's, a picture is a person's to judge.
+    let manifest = here.path().join(MANIFEST);
+    flip(&manifest, 5);
+    assert_eq!(pair.all(0)[0]["files"], 1);
+    pair.same(&flight);
+    let picture = here.thumbnails().join("tile.jpg");
+    flip(&picture, 2);
+    pair.pull(flight.path(), &[]).ends(1).says(&["tile.jpg is whole, and another than at"]);
+    flip(&picture, 2);
 
     // Both are whole, and not the same.
     let other = Recordings::new();

@@ -181,7 +181,8 @@ fn is_ready(fd: &impl std::os::fd::AsFd, flags: PollFlags, wait: Duration) -> io
 /// What is wrong, for people.
 fn why(status: ExitStatus, began: bool, words: &str) -> String {
     let what = match (status.code(), began) {
-        (Some(SSH_FAILED), false) => "cannot be reached".to_owned(),
+        // `ssh` may drop what it has not written yet, and the first line with it.
+        (Some(SSH_FAILED), false) => "cannot be asked".to_owned(),
         (Some(SSH_FAILED), true) => "went away".to_owned(),
         (Some(0), false) => "answers otherwise than a shell does".to_owned(),
         (Some(code), _) => format!("failed with {code}"),
