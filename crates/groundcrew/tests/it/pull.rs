@@ -158,6 +158,25 @@ fn a_flight_that_is_being_recorded_gives_what_is_sealed_when_asked_and_the_rest_
     pair.same(&flown.dir);
 }
 
+/// Its recorder was cut off between two segments: nothing at the source tells it from an end.
+#[test]
+fn a_flight_without_its_end_is_not_called_pulled_though_all_of_it_is_sealed() {
+    let pair = Pair::new();
+    let flight = pair.there.left_open(300);
+    let last = segments(&flight).pop().unwrap();
+    assert!(last.extension().unwrap() == "tmp");
+    fs::remove_file(last).unwrap();
+    let all = pair.all(4);
+    assert_eq!((&all[0]["state"], &all[0]["receipt"]), (&"open".into(), &false.into()));
+    assert!(pair.listed().is_empty());
+    let ran = pair.pull(pair.there.path(), &["--unended", "--json"]).ends(0);
+    let all = ran.json()["flights"].clone();
+    assert_eq!((&all[0]["state"], &all[0]["receipt"]), (&"part".into(), &false.into()));
+    let manifest = fs::metadata(flight.path().join(MANIFEST)).unwrap().len();
+    assert_eq!(all[0]["bytes"], manifest, "the rest had come");
+    pair.same(&flight);
+}
+
 #[test]
 fn the_source_says_that_a_flight_was_pulled_and_need_not_be_read_again() {
     let pair = Pair::new();

@@ -181,6 +181,35 @@ fn damage_there_is_compared_there_before_it_is_believed() {
     assert!(Path::new(&flight.path().join("pulled.json")).exists());
 }
 
+/// A `PATH` with an `ssh` before all others that is this script.
+fn ssh_that(bin: &Path, script: &str) -> String {
+    let ssh = bin.join("ssh");
+    put(&ssh, format!("#!/bin/sh\n{script}\n").as_bytes());
+    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
+    format!("{}:{}", bin.display(), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn an_answer_without_its_end_or_of_another_kind_is_not_believed() {
+    let (pair, bin) = (Pair::new(), tempfile::tempdir().unwrap());
+    let flight = "flight 019c13ec-9e00-7000-8000-000000000000\nclaim free";
+    for (answer, said) in [
+        (format!("groundcrew-pull 1\n{flight}"), "went away in the middle of its answer"),
+        (format!("groundcrew-pull 1\n{flight}\nsure\nend"), "answers strangely: sure"),
+        (format!("groundcrew-pull 2\n{flight}\nend"), "answers otherwise than a shell does"),
+        ("x".repeat(100_000), "answers otherwise than a shell does"),
+    ] {
+        let path = ssh_that(bin.path(), &format!("cat <<E\n{answer}\nE"));
+        let mut command = pair.here.command(&["pull", "plane:/x"]);
+        let ran = Ran::of(command.env("PATH", path).output().unwrap()).ends(3);
+        ran.says(&["plane ", said]);
+    }
+    let path = ssh_that(bin.path(), "for word; do echo \"$word\" >&2; done; exit 255");
+    let mut command = pair.here.command(&["pull", "ssh://ops@plane:2222/x"]);
+    let ran = Ran::of(command.env("PATH", path).output().unwrap()).ends(3);
+    ran.says(&["ops; --; plane; sh"]);
+}
+
 /// Many small hosts have BusyBox and nothing else.
 #[test]
 fn a_host_with_nothing_but_busybox_will_do() {
@@ -191,10 +220,7 @@ fn a_host_with_nothing_but_busybox_will_do() {
     fs::create_dir(&tools).unwrap();
     let made = Command::new("busybox").arg("--install").arg("-s").arg(&tools).status();
     assert!(made.expect("apt-get install busybox").success());
-    let ssh = bin.path().join("ssh");
-    put(&ssh, format!("#!/bin/sh\nPATH={} exec sh\n", tools.display()).as_bytes());
-    fs::set_permissions(&ssh, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = format!("{}:{}", bin.path().display(), std::env::var("PATH").unwrap());
+    let path = ssh_that(bin.path(), &format!("PATH={} exec sh", tools.display()));
     let pull = |code: i32| {
         let source = format!("plane:{}", pair.there.path().display());
         let mut command = pair.here.command(&["pull", "--json", &source]);
