@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 18] = [
+const NEEDED: [(&str, &[&str], &str); 23] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -37,9 +37,14 @@ const NEEDED: [(&str, &[&str], &str); 18] = [
     ("zstd", &["zstd"], "packs bundles as people do"),
     (VENV, &["python3-venv"], "fetches the library that reads MCAP"),
     ("pgrep", &["procps"], "looks for processes that were left"),
+    ("dockerd", &["docker.io"], "an engine whose containers are updated"),
+    ("iptables", &["iptables"], "the engine's networks"),
+    ("ip", &["iproute2"], "a network of its own for the engine"),
+    ("busybox", &["busybox-static"], "what is in the images, and on small hosts"),
+    ("docker-registry", &["docker-registry"], "images are looked for in a real registry"),
+    ("openssl", &["openssl"], "certificates of a registry, signatures of images"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
     (SSHD, &["openssh-server"], "another host that flights are pulled from"),
-    ("busybox", &["busybox"], "a small one"),
 ];
 
 /// Debian keeps what makes a place for Python's packages in a package of its own.

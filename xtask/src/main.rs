@@ -30,6 +30,7 @@ usage: cargo xtask COMMAND
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;
+const DOCS: &str = "test --quiet --package groundcrew --bin groundcrew the_reference";
 const TIDY: &str = "test --quiet --package xtask tidy -- --show-output";
 
 /// The rig's benchmarks beside others are read by the lints, too, though nothing else builds them.
@@ -97,7 +98,7 @@ fn test() -> Result<ExitCode> {
 
 fn common_steps(before_tests: Vec<Step>) -> Vec<Step> {
     let clippy =
-        ["clippy", "--workspace", "--all-targets", "--features", PEERS, "--", "-D", "warnings"];
+        ["clippy", "--workspace", "--all-targets", "--features", PEERS, "--", "-Dwarnings"];
     let mut steps = vec![
         Step::new("format", cargo(&["fmt", "--all", "--check"])),
         Step::new("lints", cargo(&clippy)),
@@ -112,7 +113,7 @@ fn common_steps(before_tests: Vec<Step>) -> Vec<Step> {
     steps
 }
 
-/// nextest runs no examples in documentation, so they are a step of their own.
+/// nextest runs no examples in documentation: they are a step of their own.
 fn test_steps() -> Vec<Step> {
     if steps::works(&mut cargo(&["nextest", "--version"])) {
         return vec![
@@ -126,9 +127,7 @@ fn test_steps() -> Vec<Step> {
 
 /// Each generated document has a test that it is up to date, which can also write it.
 fn docs_step() -> Step {
-    let args =
-        ["test", "--quiet", "--package", "groundcrew", "--bin", "groundcrew", "the_reference"];
-    let mut write = cargo(&args);
+    let mut write = cargo(&DOCS.split(' ').collect::<Vec<_>>());
     write.env("UPDATE_EXPECT", "1");
     Step::new("reference", write)
 }

@@ -1,7 +1,4 @@
-//! Runs programs one after the other and says which, and how long each took.
-//!
-//! A step may run beside those behind it and is waited for at the end; one that fails ends the
-//! command and all that still runs.
+//! Runs programs one after the other, or beside those behind them, and says how long each took.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;

@@ -82,6 +82,7 @@ impl Probes for Asker {
                 .map_err(|why| format!("{url}: {why}")),
             ProbeKind::Tcp { address } => connect(address, timeout),
             ProbeKind::Exec { command } => self.exec(command, of, timeout),
+            ProbeKind::Container => Err("its runtime has no health check of its own".to_owned()),
         };
         let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         Finding { probe: probe.name.to_string(), failure: result.err(), took_ms }

@@ -133,7 +133,7 @@ fn exchange(request: &Request<'_>) -> Result<Response<Body>, ureq::Error> {
 /// Resolves names within the time that is left. An address is none and needs no thread of its own,
 /// which is most of what a question to an app on this host costs.
 #[derive(Debug, Default)]
-struct Names(DefaultResolver);
+pub(crate) struct Names(DefaultResolver);
 
 impl Resolver for Names {
     fn resolve(

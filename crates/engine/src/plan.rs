@@ -209,6 +209,8 @@ pub enum ProbeKind {
         /// Program and arguments, relative to the release's files.
         command: Vec<String>,
     },
+    /// What runs the app asks it by itself, and says that it is well.
+    Container,
 }
 
 /// How answers of probes are counted before a release is accepted (UPD-7).

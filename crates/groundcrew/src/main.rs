@@ -8,6 +8,7 @@ mod demo;
 mod exit;
 mod install;
 mod post_mortems;
+mod promotions;
 mod recorder;
 #[cfg(test)]
 mod reference;

@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 50] = [
+const CODES_OF: [(&str, &[u8]); 54] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -54,6 +54,9 @@ const CODES_OF: [(&str, &[u8]); 50] = [
     ("bundle seal", &[1]),
     ("bundle verify", &[1]),
     ("bundle publish", &[1]),
+    ("source check", &[1, 3, 4]),
+    ("source tags", &[1, 3]),
+    ("promote", &[1, 3, 4]),
     ("postmortem list", &[1]),
     ("postmortem show", &[1]),
     ("postmortem close", &[1, 4]),
@@ -72,6 +75,7 @@ const CODES_OF: [(&str, &[u8]); 50] = [
     ("man", &[1]),
     ("config", &[]),
     ("snapshot", &[]),
+    ("source", &[]),
 ];
 
 /// Notices: their keys as the code writes them, how urgent, and when.

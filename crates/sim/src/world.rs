@@ -18,9 +18,6 @@ use crate::seeded::Seeded;
 use crate::story::{Do, Trigger};
 pub use crate::things::{Book, Copy, Lines, Run, Tree, Truth};
 
-/// How a run ended that went with the power.
-const POWER_LOSS: &str = "power loss";
-
 /// Milliseconds of wall time at the first boot.
 const EPOCH_MS: i64 = 1_800_000_000_000;
 /// Rows that the app has before the story begins.
@@ -286,12 +283,6 @@ impl World {
         self.runs.push((name, Run { digest, ended: None, age: 0 }));
     }
 
-    /// Whether the latest run went with the power, and nobody started another.
-    pub fn went_with_the_power(&self) -> bool {
-        let latest = self.runs.last().and_then(|(_, run)| run.ended.as_deref());
-        latest == Some(POWER_LOSS) && self.alive().is_none()
-    }
-
     /// The run that is alive.
     #[must_use]
     pub fn alive(&self) -> Option<&Run> {
@@ -371,7 +362,7 @@ impl World {
         self.journal.truncate(durable);
         self.undurable_entries = 0;
         for (_, run) in &mut self.runs {
-            run.ended.get_or_insert_with(|| POWER_LOSS.to_owned());
+            run.ended.get_or_insert_with(|| "power loss".to_owned());
         }
         if self.self_starting && self.auto_start {
             self.start_behind_our_back();

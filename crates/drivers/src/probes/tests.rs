@@ -60,7 +60,7 @@ fn installed(version: &str) -> Installed {
 fn ask(kind: ProbeKind) -> Finding {
     let place = match &kind {
         ProbeKind::Http { url, .. } | ProbeKind::Version { url } => format!("{url}: "),
-        ProbeKind::Tcp { .. } | ProbeKind::Exec { .. } => String::new(),
+        ProbeKind::Tcp { .. } | ProbeKind::Exec { .. } | ProbeKind::Container => String::new(),
     };
     let probe = Probe { name: "p".into(), kind, timeout_ms: LIMIT_MS };
     let started = Instant::now();

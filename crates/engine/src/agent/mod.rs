@@ -18,6 +18,7 @@ mod perform;
 mod post_mortem;
 pub mod prove;
 mod takeover;
+mod watching;
 
 use std::time::Duration;
 

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use super::gather::since_ms;
 use super::prove::{Prover, Round, Verdict};
-use super::{Stage, on_data, post_mortem};
-use crate::machine::{
-    App, Back, Ending, Entry, Event, Secured, State, Step, Unproven, Update, WatchTick,
-};
+use super::{Stage, on_data, post_mortem, watching};
+use crate::machine::{App, Back, Ending, Entry, Event, Secured, State, Step, Unproven, Update};
 use crate::noun::{AppName, Fault, FaultKind, Offer, TxnId, Via};
 use crate::plan::{Installed, Plan, Probe};
 use crate::ports::{CommandOrder, Ended, Purpose, StartOrder, StopOrder, SwitchOrder, Woken};
@@ -40,9 +38,11 @@ pub(super) fn perform(step: Step, app: &App, stage: &mut Stage<'_, '_>) -> Outco
         (Step::Prove, State::Probing(secured)) => return prove(secured, stage),
         (Step::Open, State::Accepted(secured)) => open(&secured.update, stage),
         (Step::Watch, State::Watching(watching)) => {
-            return watch(&watching.secured, stage);
+            return watching::watch(&watching.secured, stage);
         }
-        (Step::WatchStart, State::Watching(watching)) => watch_start(&watching.secured, stage),
+        (Step::WatchStart, State::Watching(watching)) => {
+            return watching::start(&watching.secured, stage);
+        }
         (Step::KeepEvidence, State::RollbackDecided(_)) => Ok(keep_evidence(stage)),
         (Step::RbStop, State::RbStopping(back)) => rb_stop(back, stage),
         (Step::RbBuild, State::RbData(back)) => on_data::rb_build(back, stage),
@@ -98,7 +98,7 @@ fn stop(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
     Ok(Event::Stopped { report })
 }
 
-fn hook(
+pub(super) fn hook(
     installed: &Installed,
     txn: &TxnId,
     command: Option<&Vec<String>>,
@@ -216,51 +216,7 @@ fn open(update: &Update, stage: &mut Stage<'_, '_>) -> Done {
     Ok(Event::Opened)
 }
 
-/// One round of the watch: the pause first, so that the first one is an interval after acceptance.
-fn watch(secured: &Secured, stage: &mut Stage<'_, '_>) -> Outcome {
-    let plan = &secured.update.plan;
-    let pause = Duration::from_millis(plan.to.procedure.watch.interval_ms);
-    match stage.ports.clock.wait(pause) {
-        Woken::Shutdown => return Outcome::Shutdown,
-        Woken::Nudge => return Outcome::Nothing,
-        Woken::Time => {}
-    }
-    let Ok(seen) = stage.ports.runtime.observe() else { return Outcome::Nothing };
-    if seen.running.is_none() {
-        let by_itself = seen.ended.as_ref().is_none_or(|ended| ended.by_itself);
-        let how = seen.ended.map_or_else(|| "no process of it runs".to_owned(), |ended| ended.how);
-        let finding = by_itself.then(|| format!("it ended: {how}"));
-        return Outcome::Event(Event::Watched {
-            tick: WatchTick { finding, down: true, by_itself },
-        });
-    }
-    if seen.running.as_ref() != Some(&plan.to.release.digest) {
-        let finding = Some("another release runs in its place".to_owned());
-        let tick = WatchTick { finding, down: false, by_itself: false };
-        return Outcome::Event(Event::Watched { tick });
-    }
-    let failure = plan.probes().iter().find_map(|probe| {
-        let finding = stage.ports.probes.ask(probe, &plan.to);
-        finding.failure.map(|why| format!("{}: {why}", finding.probe))
-    });
-    let tick = WatchTick { finding: failure, down: false, by_itself: false };
-    Outcome::Event(Event::Watched { tick })
-}
-
-/// The watched app ended; that is on record already, so it cannot be forgotten.
-fn watch_start(secured: &Secured, stage: &mut Stage<'_, '_>) -> Done {
-    let plan = &secured.update.plan;
-    if stage.ports.runtime.observe()?.running.as_ref() != Some(&plan.to.release.digest) {
-        let run = format!("watch-{}", TxnId::at(&stage.ports.clock.now()));
-        launch(&plan.to, &plan.txn, &run, stage)?;
-    }
-    // Whoever began to take it back without a journal kept users out first.
-    hook(&plan.to, &plan.txn, plan.to.procedure.traffic.open.as_ref(), stage)?;
-    hand_over(&plan.to, &plan.txn, stage)?;
-    Ok(Event::Started)
-}
-
-fn launch(
+pub(super) fn launch(
     installed: &Installed,
     txn: &TxnId,
     run: &str,
@@ -271,7 +227,11 @@ fn launch(
 }
 
 /// The update is over for the app: an engine may care for it again.
-fn hand_over(installed: &Installed, txn: &TxnId, stage: &mut Stage<'_, '_>) -> Result<(), Fault> {
+pub(super) fn hand_over(
+    installed: &Installed,
+    txn: &TxnId,
+    stage: &mut Stage<'_, '_>,
+) -> Result<(), Fault> {
     let run = format!("care-{}", TxnId::at(&stage.ports.clock.now()));
     let order = StartOrder { installed, txn, run: &run, attended: false };
     stage.ports.runtime.start(&order)
@@ -323,7 +283,8 @@ fn rb_start(back: &Back, stage: &mut Stage<'_, '_>) -> Done {
     if stage.ports.runtime.observe()?.running.as_ref() == Some(&from.release.digest) {
         return Ok(Event::RbStarted);
     }
-    let run = format!("back-{}-{}-{}", back.round, back.attempts, back.update.resumed);
+    let Back { round, disproved, attempts, update, .. } = back;
+    let run = format!("back-{round}-{disproved}-{attempts}-{}", update.resumed);
     launch(from, &plan.txn, &run, stage)?;
     Ok(Event::RbStarted)
 }

@@ -56,17 +56,18 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
             State::RbStarting(Back { switched: true, ..fresh(back) })
         }
         (State::RbStarting(back), Event::RbStarted) => State::RbProbing(fresh(back)),
-        (State::RbProbing(mut back), Event::RbProved) => {
+        (State::RbProbing(back), Event::RbProved) => {
+            let mut back = fresh(back);
             back.update.up_ms = Some(at.wall_ms);
             match back.data {
                 DataChoice::Untouched => State::Aborted(back),
                 DataChoice::Restore | DataChoice::Keep => State::RolledBack(back),
             }
         }
-        (State::RbProbing(mut back), Event::RbDisproved { finding }) => {
-            back.disproved = back.disproved.saturating_add(1);
-            back.stuck_at = Some(format!("the old release is not well either: {finding}"));
-            if back.disproved < BACK_PROVES { State::RbStopping(back) } else { State::Stuck(back) }
+        (State::RbProbing(back), Event::RbDisproved { finding }) => disproved(back, finding),
+        // Nothing runs, so that nothing is lost by trying now and then for ever.
+        (State::RolledBack(back) | State::Aborted(back), Event::RbDisproved { finding }) => {
+            disproved(Back { may_pass: true, ..back }, finding)
         }
         (
             State::RbData(back) | State::RbSwitch(back) | State::RbStarting(back),
@@ -86,6 +87,12 @@ pub(super) fn apply(state: State, event: &Event, at: &Now) -> Result<State, Unex
         (state, Event::JournalLost { .. }) => state,
         (state, event) => return Err(unexpected(&state, event)),
     })
+}
+
+fn disproved(mut back: Back, finding: &str) -> State {
+    back.disproved = back.disproved.saturating_add(1);
+    back.stuck_at = Some(format!("the old release is not well either: {finding}"));
+    if back.disproved < BACK_PROVES { State::RbStopping(back) } else { State::Stuck(back) }
 }
 
 fn fresh(back: Back) -> Back {

@@ -1,7 +1,7 @@
 //! The one thing to do now, as a pure function of where the app stands and what is the case.
 
 use super::state::{Latest, Precopy, State, Update};
-use super::way_back::DataChoice;
+use super::way_back::{Back, DataChoice};
 use super::{App, Event, Step};
 use crate::gate::{Answer, Round};
 use crate::noun::{Digest, Now};
@@ -78,6 +78,12 @@ impl App {
             State::RbSwitch(_) => Action::Do(Step::RbSwitch),
             State::RbStarting(_) => Action::Do(Step::RbStart),
             State::RbProbing(_) => Action::Do(Step::RbProve),
+            State::RolledBack(back) | State::Aborted(back)
+                if self.wanted_up && facts.fell(back) =>
+            {
+                let finding = "it ended before its users were let in again".to_owned();
+                Action::Record(Event::RbDisproved { finding })
+            }
             State::Proven(_) | State::Unproven(_) | State::RolledBack(_) | State::Aborted(_) => {
                 Action::Do(Step::Close)
             }
@@ -116,6 +122,12 @@ impl Facts {
     /// A process of the app runs, or may run for all that is known.
     fn maybe_runs(&self) -> bool {
         self.running.is_some() || !self.observed
+    }
+
+    /// The old release was proven, cannot be opened to its users, and nothing runs any more. A command
+    /// that lets users in may need the app, so it is started again before that is tried further.
+    fn fell(&self, back: &Back) -> bool {
+        back.attempts > 0 && back.update.plan.from.is_some() && !self.maybe_runs()
     }
 
     /// Somebody started the app after it was proven to be down: what was done since rests on a

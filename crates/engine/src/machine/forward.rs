@@ -160,7 +160,9 @@ fn watched(mut watching: Watching, tick: &WatchTick, at: &Now) -> State {
     let Some(end) = verdict::judge(seen, &spec) else { return State::Watching(watching) };
     match end.verdict {
         Verdict::Healthy => State::Proven(watching.secured),
-        Verdict::Degraded => degraded(watching.secured, spec.on_degraded, end.why),
+        Verdict::Degraded => {
+            degraded(watching.secured, spec.on_degraded, Cause::Candidate, end.why)
+        }
         Verdict::Inconclusive => {
             State::Unproven(Unproven { secured: watching.secured, why: end.why })
         }
@@ -199,7 +201,7 @@ pub(super) fn count(seen: &mut WatchSeen, tick: &WatchTick, at: &Now) {
 
 /// A release that a person ordered is not taken from them by a rule. A version that goes back alone
 /// must be able to run on the data as it is, or as the candidate's own command makes it.
-fn degraded(secured: Secured, on_degraded: OnDegraded, why: String) -> State {
+fn degraded(secured: Secured, on_degraded: OnDegraded, cause: Cause, why: String) -> State {
     let plan = &secured.update.plan;
     match on_degraded {
         OnDegraded::Version | OnDegraded::VersionAndData if plan.offer.ordered.is_some() => {
@@ -211,9 +213,9 @@ fn degraded(secured: Secured, on_degraded: OnDegraded, why: String) -> State {
                 let why = format!("{why}; not taken back without its data: {one_way}");
                 State::Unproven(Unproven { secured, why })
             }
-            _ => back_without_data(secured, Cause::Candidate, why),
+            _ => back_without_data(secured, cause, why),
         },
-        OnDegraded::VersionAndData => give_up(secured, Cause::Candidate, why),
+        OnDegraded::VersionAndData => give_up(secured, cause, why),
     }
 }
 
@@ -299,7 +301,7 @@ fn failed(state: State, step: Step, fault: &Fault, event: &Event) -> Result<Stat
         | (State::Accepted(secured), Step::Open) => give_up(secured, cause, why),
         (State::Watching(watching), Step::WatchStart) => {
             let on_degraded = watching.secured.update.plan.to.procedure.watch.on_degraded;
-            degraded(watching.secured, on_degraded, verdict::no_start(&why).why)
+            degraded(watching.secured, on_degraded, cause, verdict::no_start(&why).why)
         }
         (state @ (State::Proven(_) | State::Unproven(_)), Step::Close) => state,
         (state, _) => return Err(unexpected(&state, event)),

@@ -13,8 +13,8 @@ use crate::config::Overrides;
 
 pub(crate) use flight::{Filter, FlightCommand, Form, PullArgs, Root as FlightRoot, Which};
 pub(crate) use sub::{
-    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, SnapshotCommand,
-    UninstallArgs,
+    BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, Promote,
+    SnapshotCommand, SourceCommand, UninstallArgs,
 };
 
 /// Updates apps when it is safe, proves it, and takes them back with their data.
@@ -109,6 +109,10 @@ pub(crate) struct Rollback {
     /// How long to wait.
     #[arg(long, value_enum, default_value_t, value_name = "FOR")]
     pub(crate) wait: Wait,
+    /// Nothing of this host: make this tag of the registry name RELEASE again, for all who follow it
+    /// [default: what it named before the last promotion from here].
+    #[arg(long, value_name = "CHANNEL", conflicts_with_all = ["keep_data", "restore_data", "approve"])]
+    pub(crate) retag: Option<String>,
 }
 
 /// What to do.
@@ -267,6 +271,14 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: BundleCommand,
     },
+    /// Ask where an app's releases come from; nothing is fetched.
+    Source {
+        /// What to ask.
+        #[command(subcommand)]
+        command: SourceCommand,
+    },
+    /// Make a tag of the registry name what another one names: no pull, no rebuild, no new digest.
+    Promote(Promote),
     /// Look at the post-mortems that rollbacks opened, and close them.
     Postmortem {
         /// What to do.

@@ -18,10 +18,12 @@ mod named;
 mod plan;
 mod postmortem;
 pub(crate) mod print;
+mod promote;
 mod reach;
 mod rollback;
 mod show;
 mod snapshot;
+mod source;
 mod tell;
 mod update;
 mod view;
@@ -126,6 +128,9 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Status { app, expect } => {
             show::status(settings()?, &overrides, app.as_deref(), expect.as_deref(), printer)
         }
+        Command::Rollback(ask) if ask.retag.is_some() => {
+            promote::retag(&settings()?, &ask, printer)
+        }
         Command::Rollback(ask) => rollback::run(settings()?, &overrides, &ask, printer),
         Command::Migrate { app, down, yes } => {
             rollback::migrate(settings()?, &overrides, &app, down, yes, printer)
@@ -136,6 +141,8 @@ fn run(command: Command, places: &args::Places, printer: &Printer) -> Result<Exi
         Command::Logs { app, n, follow } => logs::run(&settings()?, &app, n, follow, printer),
         Command::Snapshot { command } => snapshot::run(settings()?, &overrides, command, printer),
         Command::Bundle { command } => bundle::run(command, printer),
+        Command::Source { command } => source::run(&settings()?, &command, printer),
+        Command::Promote(ask) => promote::run(settings()?, &overrides, &ask, printer),
         Command::Postmortem { command } => postmortem::run(&settings()?, command, printer),
         Command::Flight { command } => flight::run(command, &overrides, printer),
         Command::Man { dir } => man::run(dir.as_deref()),

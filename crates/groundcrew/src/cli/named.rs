@@ -1,6 +1,6 @@
 //! Which app a command is about, so that a wrong name is told before anything is asked.
 
-use super::args::{Command, ConfigCommand, SnapshotCommand};
+use super::args::{Command, ConfigCommand, SnapshotCommand, SourceCommand};
 
 impl Command {
     /// It only looks, and has nothing to look at without a state directory.
@@ -39,6 +39,10 @@ impl Command {
             | Self::Migrate { app, .. }
             | Self::Logs { app, .. } => Some(app),
             Self::Rollback(back) => Some(&back.app),
+            Self::Promote(ask) => Some(&ask.app),
+            Self::Source {
+                command: SourceCommand::Check { app } | SourceCommand::Tags { app },
+            } => Some(app),
             Self::Snapshot { command } => match command {
                 SnapshotCommand::List { app }
                 | SnapshotCommand::Verify { app, .. }

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use groundcrew_engine::plan::OnDegraded;
+use groundcrew_engine::policy::Mode;
 
+use super::runtime::Runtime;
 use super::settings::{Check, Settings};
+use super::source::Source;
 use super::units::show_ms;
 
 /// Notes every contradiction.
@@ -14,6 +17,7 @@ pub(super) fn check(check: &mut Check<'_>, settings: &Settings) {
         all_data_or_none(check, settings, name);
         dependencies_exist(check, settings, name);
         targets_exist(check, settings, name);
+        runtime_runs_images(check, settings, name);
     }
     no_cycle(check, settings);
     volumes_are_apart(check, settings);
@@ -70,6 +74,24 @@ fn targets_exist(check: &mut Check<'_>, settings: &Settings, name: &str) {
             let text = format!("there is no [notify.{target}]");
             check.wrong(&["apps", name, "notify"], text, "write that table, or correct the name");
         }
+    }
+}
+
+/// An update to what its runtime cannot run would be held for ever.
+fn runtime_runs_images(check: &mut Check<'_>, settings: &Settings, name: &str) {
+    let Some(app) = settings.apps.get(name) else { return };
+    let key = ["apps", name, "runtime", "kind"];
+    match (&app.source, &app.runtime) {
+        (Source::Registry(_), Runtime::Process) if app.policy.mode == Mode::Auto => {
+            let text = "images of a registry are not run by the runtime \"process\"";
+            let help = "use \"docker\", or write mode = \"notify\" to be told of each new one";
+            check.wrong(&key, text, help);
+        }
+        (Source::Directory(_), Runtime::Docker(_)) => {
+            let text = "bundles of a directory are not run by the runtime \"docker\"";
+            check.wrong(&key, text, "write source = { kind = \"oci\", image = \"…\" }");
+        }
+        _ => {}
     }
 }
 

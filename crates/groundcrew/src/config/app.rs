@@ -1,11 +1,12 @@
 //! The settings of one app, from what is written about it.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use groundcrew_engine::freshness::Limits;
 use groundcrew_engine::notes::Markers;
 use groundcrew_engine::noun::{AppName, ConfigHash};
-use groundcrew_engine::plan::{OnDegraded, Procedure, StopSpec, Traffic, Volume, WatchSpec};
+use groundcrew_engine::plan::{OnDegraded, Procedure, StopSpec, Traffic, WatchSpec};
 use groundcrew_engine::policy::{Downgrades, Mode, Policy, Profile};
 use groundcrew_engine::ports::ExternalCheck;
 use groundcrew_engine::version::VersionForm;
@@ -13,8 +14,8 @@ use groundcrew_engine::window::Windows;
 use sha2::{Digest as _, Sha256};
 
 use super::fragments;
-use super::settings::{AppSettings, Check, Restart};
-use super::{health, launch};
+use super::settings::{AppSettings, Check};
+use super::{health, launch, runtime, source};
 
 /// How windows and blackouts are written.
 const WINDOW_HELP: &str =
@@ -27,23 +28,21 @@ const SIGNALS: [&str; 6] = ["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1",
 pub(super) fn settings(
     check: &mut Check<'_>,
     profile: Profile,
+    state: &Path,
     name: &str,
     app: &fragments::App,
 ) -> AppSettings {
     let key = |part: &'static str| ["apps", name, part];
-    let restart = match app.runtime.restart {
-        Some(fragments::Restart::Always) => Restart::Always,
-        Some(fragments::Restart::OnFailure) | None => Restart::OnFailure,
-        Some(fragments::Restart::Never) => Restart::Never,
-    };
+    let runs = runtime::runtime(check, name, app);
+    let restart = runtime::restart(app.runtime.restart, &runs);
     let procedure = Procedure {
         stop: stop(check, name, &app.stop),
         probes: health::probes(check, name, &app.health),
         prove: health::prove(check, name, &app.health),
-        volumes: volumes(check, name, &app.volumes),
+        volumes: runtime::volumes(check, name, &app.volumes, &runs, state),
         traffic: traffic(check, name, &app.traffic),
         watch: watch(check, name, &app.watch),
-        launch: launch::launch(check, name, &app.runtime, restart),
+        launch: launch::launch(check, name, &app.runtime, &runs, restart),
     };
     let config = config_hash(&procedure);
     let retain_ms = check.duration(&key("retain"), app.retain.as_ref(), 7 * DAY_MS);
@@ -79,14 +78,14 @@ pub(super) fn settings(
         keep_way_backs: usize::try_from(keep).unwrap_or(usize::MAX),
     };
     check.name(&key("group"), &policy.group);
-    let source = launch::source(check, name, &app.source);
+    let source = source::source(check, name, &app.source);
     let notify = app.notify.clone().unwrap_or_default();
     let stale = |part: &'static str| ["apps", name, "stale", part];
     let stale = Limits {
         silent_ms: check.duration(&stale("source"), app.stale.source.as_ref(), DAY_MS),
         waiting_ms: check.duration(&stale("waiting"), app.stale.waiting.as_ref(), 14 * DAY_MS),
     };
-    AppSettings { policy, poll_ms, stale, notify, source, restart }
+    AppSettings { policy, poll_ms, stale, notify, source, runtime: runs, restart }
 }
 
 /// Names a procedure: SHA-256 over its JSON with sorted keys.
@@ -138,25 +137,6 @@ fn stop(check: &mut Check<'_>, name: &str, stop: &fragments::Stop) -> StopSpec {
     let grace_ms =
         check.duration(&["apps", name, "stop", "grace"], stop.grace.as_ref(), defaults.grace_ms);
     StopSpec { signal, grace_ms, before: stop.before.clone() }
-}
-
-fn volumes(
-    check: &mut Check<'_>,
-    name: &str,
-    volumes: &BTreeMap<String, fragments::Volume>,
-) -> BTreeMap<groundcrew_engine::noun::VolumeName, Volume> {
-    let mut valid = BTreeMap::new();
-    for (volume, fragment) in volumes {
-        let key = ["apps", name, "volumes", volume];
-        check.name(&key, volume);
-        let Some(path) = &fragment.path else {
-            check.wrong(&key, "`path` is missing", "write { path = \"/srv/…\" }");
-            continue;
-        };
-        check.path(&["apps", name, "volumes", volume, "path"], path);
-        valid.insert(volume.as_str().into(), Volume { path: path.clone() });
-    }
-    valid
 }
 
 fn traffic(check: &mut Check<'_>, name: &str, traffic: &fragments::Traffic) -> Traffic {

@@ -4,6 +4,8 @@
 //! from them. Durations and sizes are strings here and numbers in [`super::settings`].
 
 mod recorder;
+mod runtime;
+mod source;
 
 use std::collections::BTreeMap;
 
@@ -11,6 +13,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use recorder::Recorder;
+pub(crate) use runtime::{Limits, Restart, Runtime, Volume};
+pub(crate) use source::Source;
 
 /// A whole file.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -241,71 +245,6 @@ pub(crate) enum OnDegraded {
     VersionAndData,
 }
 
-/// Where releases come from.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Source {
-    /// Only `directory` in this release.
-    pub(crate) kind: Option<String>,
-    /// The directory that holds `<app>/<version>/` and `<app>/channels/`.
-    pub(crate) path: Option<String>,
-    /// The channel to follow; `stable` by default.
-    pub(crate) channel: Option<String>,
-    /// A minisign public key file; releases without its signature are held.
-    pub(crate) minisign_key: Option<String>,
-}
-
-/// What runs the app.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Runtime {
-    /// Only `process` in this release.
-    pub(crate) kind: Option<String>,
-    /// User to run as; the agent's own by default.
-    pub(crate) user: Option<String>,
-    /// Primary group; the user's own by default.
-    pub(crate) group: Option<String>,
-    /// A file of `NAME=value` lines.
-    pub(crate) env_file: Option<String>,
-    /// Environment variables; they win over `env_file`.
-    pub(crate) env: BTreeMap<String, String>,
-    /// When an app that ended is started again; `on-failure` by default.
-    pub(crate) restart: Option<Restart>,
-    /// Names of secrets that this host makes once for the app; `{secret.NAME}` in a command or in
-    /// `env` is the path of the file.
-    pub(crate) secrets: Option<Vec<String>>,
-    /// Resource limits.
-    pub(crate) limits: Limits,
-}
-
-/// When an app that ended is started again.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Restart {
-    /// Whenever it ended.
-    Always,
-    /// When it ended other than with exit code 0.
-    OnFailure,
-    /// Never.
-    Never,
-}
-
-/// Resource limits of the app's processes.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Limits {
-    /// Open files.
-    pub(crate) nofile: Option<u64>,
-    /// Processes of the user.
-    pub(crate) nproc: Option<u64>,
-    /// Size of a core file.
-    pub(crate) core: Option<String>,
-    /// Address space.
-    pub(crate) memory: Option<String>,
-    /// The largest file.
-    pub(crate) fsize: Option<String>,
-}
-
 /// When people are told that nothing was updated for too long.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -342,6 +281,8 @@ pub(crate) struct Health {
     pub(crate) tcp: Option<String>,
     /// A command of the release that exits with 0.
     pub(crate) exec: Option<Vec<String>>,
+    /// `docker`: the engine says that the container is healthy.
+    pub(crate) container: Option<bool>,
     /// Limit of one probe; `5s` by default.
     pub(crate) timeout: Option<String>,
     /// The first pass must come within this time; `150s` by default.
@@ -358,14 +299,6 @@ pub(crate) struct Health {
     pub(crate) stable_for: Option<String>,
     /// A file that the app touches while its start makes progress.
     pub(crate) progress_file: Option<String>,
-}
-
-/// One data directory.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Volume {
-    /// Absolute path; made for the app's user, mode 0750, if it is missing before the first start.
-    pub(crate) path: Option<String>,
 }
 
 /// Commands that close and open the way of users to the app; both or none.

@@ -38,6 +38,9 @@ pub(super) fn probes(check: &mut Check<'_>, name: &str, health: &fragments::Heal
         check.command(&key("exec"), command);
         kinds.push(("exec", ProbeKind::Exec { command: command.clone() }));
     }
+    if health.container == Some(true) {
+        kinds.push(("container", ProbeKind::Container));
+    }
     if kinds.is_empty() {
         check.wrong(
             &["apps", name],

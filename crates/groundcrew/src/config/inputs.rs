@@ -205,8 +205,8 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Node, Problem> {
 /// Kinds that are specified and come later are refused by name, before their keys are.
 fn refuse_later_kinds(root: &Node) -> Result<(), Problem> {
     const NOW: [(&str, &[&str], &[&str]); 2] = [
-        ("source", &["directory"], &["oci", "git"]),
-        ("runtime", &["process"], &["docker", "compose", "swarm", "systemd"]),
+        ("source", &["directory", "oci"], &["git"]),
+        ("runtime", &["process", "docker"], &["compose", "swarm", "systemd"]),
     ];
     const NOTIFY: (&[&str], &[&str]) = (&["command", "webhook", "ntfy"], &["email", "statustext"]);
     let Node::Table(top, _) = root else { return Ok(()) };

@@ -1,57 +1,33 @@
-//! Where an app's releases come from, and as whom and with what they run.
+//! As whom and with what releases run.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use groundcrew_drivers::runtimes::launch::Launch;
 use sha2::{Digest as _, Sha256};
 
 use super::app::hex;
 use super::fragments;
-use super::settings::{Check, DirectorySource, Restart};
+use super::runtime::Runtime;
+use super::settings::{Check, Restart};
 
 /// Largest environment file, in bytes.
 const ENV_FILE_MAX_BYTES: u64 = 256 * 1024;
 
-pub(super) fn source(
-    check: &mut Check<'_>,
-    name: &str,
-    source: &fragments::Source,
-) -> DirectorySource {
-    let key = |part: &'static str| ["apps", name, "source", part];
-    if source.kind.is_none() {
-        let help = "write source = { kind = \"directory\", path = \"/srv/releases\" }";
-        check.wrong(&["apps", name, "source"], "`kind` is missing", help);
-    }
-    let path = match &source.path {
-        Some(text) => check.path(&key("path"), text),
-        None => {
-            check.wrong(&["apps", name, "source"], "`path` is missing", "name the directory");
-            PathBuf::new()
-        }
-    };
-    let channel = source.channel.clone().unwrap_or_else(|| "stable".to_owned());
-    check.name(&key("channel"), &channel);
-    let minisign_key = source.minisign_key.as_ref().map(|text| {
-        let path = check.path(&key("minisign_key"), text);
-        if let Err(error) = fs::metadata(&path) {
-            let text = format!("cannot read {text:?}: {error}");
-            check.wrong(&key("minisign_key"), text, "put the public key there");
-        }
-        path
-    });
-    DirectorySource { path, channel, minisign_key }
-}
-
-/// What the process runtime reads. It is a part of what a candidate is: a changed environment file
+/// What the runtime reads. It is a part of what a candidate is: a changed environment file
 /// changes the configuration's hash.
 pub(super) fn launch(
     check: &mut Check<'_>,
     name: &str,
     runtime: &fragments::Runtime,
+    runs: &Runtime,
     restart: Restart,
 ) -> serde_json::Value {
+    // What a container is like stays with the container.
+    if let Runtime::Docker(docker) = runs {
+        return serde_json::json!({ "container": docker.container, "restart": restart.name() });
+    }
     let key = |part: &'static str| ["apps", name, "runtime", part];
     if runtime.kind.is_none() {
         let help = "write runtime = { kind = \"process\" }";

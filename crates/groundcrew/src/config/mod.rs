@@ -14,8 +14,10 @@ mod problem;
 mod recorder;
 #[cfg(test)]
 mod reference;
+mod runtime;
 pub(crate) mod settings;
 mod show;
+mod source;
 #[cfg(test)]
 mod tests;
 pub(crate) mod units;
@@ -24,8 +26,10 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use problem::{Problem, Problems, nearest};
 pub(crate) use recorder::RecorderSettings;
+pub(crate) use runtime::Runtime;
 pub(crate) use settings::{AppSettings, Restart, Settings};
 pub(crate) use show::{Shown, show};
+pub(crate) use source::{Directory, Source};
 
 /// Where the main file is looked for when nothing names one.
 pub(crate) const MAIN_FILE: &str = "/etc/groundcrew/groundcrew.toml";

@@ -13,6 +13,8 @@ use super::fragments;
 use super::inputs::Inputs;
 use super::problem::{Problem, Problems, nearest};
 use super::recorder::{self, RecorderSettings};
+use super::runtime::Runtime;
+use super::source::Source;
 use super::{Overrides, across, app, health, units};
 use crate::exit::Refusal;
 
@@ -171,20 +173,11 @@ pub(crate) struct AppSettings {
     /// Names of ways to tell people; all where none is named.
     pub(crate) notify: Vec<String>,
     /// Where its releases come from.
-    pub(crate) source: DirectorySource,
+    pub(crate) source: Source,
+    /// What runs it.
+    pub(crate) runtime: Runtime,
     /// When it is started again.
     pub(crate) restart: Restart,
-}
-
-/// A directory of releases.
-#[derive(Clone, Debug)]
-pub(crate) struct DirectorySource {
-    /// The directory.
-    pub(crate) path: PathBuf,
-    /// The channel.
-    pub(crate) channel: String,
-    /// A minisign public key.
-    pub(crate) minisign_key: Option<PathBuf>,
 }
 
 /// Collects what is wrong while settings are built.
@@ -312,7 +305,7 @@ pub(crate) fn settings(inputs: &Inputs, overrides: &Overrides) -> Result<Setting
     let mut apps = BTreeMap::new();
     for (name, fragment) in &file.apps {
         check.name(&["apps", name], name);
-        apps.insert(name.clone(), app::settings(&mut check, profile, name, fragment));
+        apps.insert(name.clone(), app::settings(&mut check, profile, &state, name, fragment));
     }
     let settings = Settings {
         files: inputs.files.clone(),

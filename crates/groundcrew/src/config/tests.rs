@@ -143,8 +143,8 @@ fn sources_runtimes_and_health_are_checked_too() {
     for (from, to, said) in [
         (
             "kind = \"directory\", path = \"/srv/releases\"",
-            "kind = \"oci\", image = \"registry.lan/tiles\"",
-            "main.toml:3:19: apps.tiles.source.kind: oci: not in this release\n  help: this release has directory",
+            "kind = \"git\", url = \"https://git.lan/tiles\"",
+            "main.toml:3:19: apps.tiles.source.kind: git: not in this release\n  help: this release has directory, oci",
         ),
         (
             "kind = \"process\"",

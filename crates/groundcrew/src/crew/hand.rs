@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use groundcrew_drivers::host::neighbors::Seat;
+use groundcrew_drivers::source::registry::Pauses;
 use groundcrew_engine::agent::{Agent, Revive, Turn};
 use groundcrew_engine::machine::{App, Event, State};
 use groundcrew_engine::policy::Mode;
@@ -58,6 +59,8 @@ pub(crate) struct Hand {
     pub(crate) black_box: BlackBox,
     /// Its place in its exclusion group; kept over everything that is built anew.
     pub(crate) seat: Arc<Mutex<Seat>>,
+    /// Which registries want to be left alone.
+    pub(crate) pauses: Pauses,
     /// It looks by itself; else only when asked.
     pub(crate) serve: bool,
 }
@@ -118,6 +121,7 @@ impl Hand {
             black_box: &self.black_box,
             seat: &self.seat,
             store: &self.store,
+            pauses: &self.pauses,
         }
     }
 

@@ -42,6 +42,7 @@ use std::time::Duration;
 
 use groundcrew_drivers::host;
 use groundcrew_drivers::host::neighbors::Groups;
+use groundcrew_drivers::source::registry::Pauses;
 use groundcrew_engine::machine::{App, Event};
 
 use bell::Bell;
@@ -53,7 +54,7 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{STATE_MODE, is_up, make_places, runs_of, versions};
+pub(crate) use world::{STATE_MODE, is_up, make_places, registry, runs_of, source_of, versions};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;
@@ -82,6 +83,7 @@ pub(crate) struct Crew {
     told: Bell,
     groups: Groups,
     black_box: BlackBox,
+    pauses: Pauses,
     /// `None`: it only looks.
     lock: Option<Lock>,
 }
@@ -140,6 +142,7 @@ impl Crew {
             told: Bell::default(),
             groups,
             black_box,
+            pauses: Pauses::default(),
             lock,
         };
         crew.take_up();
@@ -294,6 +297,7 @@ impl Crew {
             store: self.store.clone(),
             told: self.told.clone(),
             black_box: self.black_box.clone(),
+            pauses: self.pauses.clone(),
             serve: self.serve,
         };
         let thread = std::thread::Builder::new()

@@ -1,8 +1,8 @@
 //! Whether somebody offers what a person asks for, before it is recorded as a wish.
 
-use groundcrew_engine::ports::{Follow, Source as _, SourceErrorKind};
+use groundcrew_engine::ports::{Follow, SourceErrorKind};
 
-use super::world::{source, versions};
+use super::world::{source_of, versions};
 use crate::config::{Settings, nearest};
 use crate::exit::{Exit, Refusal};
 
@@ -16,7 +16,7 @@ const NAMED_MAX: usize = 10;
 /// `Usage`: nobody has it, and what there is. `Unreachable`: it cannot be told now.
 pub(crate) fn check(settings: &Settings, name: &str, to: &str) -> Result<(), Refusal> {
     let Some(app) = settings.apps.get(name) else { return Err(settings.no_such_app(name)) };
-    match source(settings, app).find(&Follow::Pin(to.to_owned())) {
+    match source_of(settings, app).find(&Follow::Pin(to.to_owned())) {
         Ok(Some(_)) => Ok(()),
         Ok(None) => {
             let all = versions(settings, app).unwrap_or_default();

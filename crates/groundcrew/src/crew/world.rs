@@ -11,10 +11,12 @@ use groundcrew_drivers::host::clock::{Keepers, Synchronized, SystemClock};
 use groundcrew_drivers::host::neighbors::Seat;
 use groundcrew_drivers::keeper::client::Exe;
 use groundcrew_drivers::probes::Asker;
+use groundcrew_drivers::runtimes::docker::{self, ContainerAsker, DockerRuntime, EngineImages};
 use groundcrew_drivers::runtimes::process::ProcessRuntime;
 use groundcrew_drivers::snapshots::port::VolumeSnapshots;
 use groundcrew_drivers::snapshots::{self, Area, Lock};
 use groundcrew_drivers::source::directory::{self, DirectorySource};
+use groundcrew_drivers::source::registry::{self, Images, NoImages, Pauses, RegistrySource};
 
 use groundcrew_engine::machine::{App, State};
 use groundcrew_engine::noun::{AppName, Digest, Now, Release};
@@ -31,7 +33,7 @@ use super::board::Board;
 use super::neighbors::Others;
 use super::record::Shown;
 use crate::chain;
-use crate::config::{AppSettings, Settings};
+use crate::config::{self, AppSettings, Settings};
 use crate::exit::Refusal;
 
 /// The host and the runtime once more.
@@ -57,6 +59,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) seat: &'a Arc<Mutex<Seat>>,
     /// What remembers.
     pub(crate) store: &'a Store,
+    /// Which registries want to be left alone.
+    pub(crate) pauses: &'a Pauses,
 }
 
 /// The ports of one app.
@@ -79,11 +83,11 @@ impl World {
     ///
     /// One of them cannot work here.
     pub(crate) fn build(parts: &Parts<'_>) -> Result<Self, String> {
-        let Parts { settings, app, board, bell, told, black_box, seat, store } = *parts;
+        let Parts { settings, app, board, bell, told, black_box, seat, store, pauses } = *parts;
         let policy = &app.policy;
         let name = policy.app.as_str();
         let (host, runtime) = Self::second_eyes(settings, app)?;
-        let source = source(settings, app);
+        let source = source(settings, app, pauses);
         let volumes = &policy.procedure.volumes;
         let snapshots = VolumeSnapshots::new(&settings.state, name, volumes, jiff::Timestamp::now)
             .map_err(|error| chain(&error))?;
@@ -96,7 +100,7 @@ impl World {
                 board: board.clone(),
                 seat: Arc::clone(seat),
             }),
-            source: Box::new(source),
+            source,
             runtime,
             snapshots: RecordedSnapshots::new(Box::new(snapshots), &policy.app, black_box),
             probes: RecordedProbes {
@@ -137,7 +141,7 @@ impl World {
         settings: &Settings,
         app: &AppSettings,
     ) -> Result<SecondEyes, String> {
-        Ok((host(settings, &app.policy.app), Box::new(runtime(settings, app)?)))
+        Ok((host(settings, &app.policy.app), runtime(settings, app)?))
     }
 
     /// What runs here though the journal knows of nothing (UPD-26): a lost store, or an app that
@@ -179,8 +183,20 @@ impl World {
     }
 }
 
+/// What runs an app.
+fn runtime(settings: &Settings, app: &AppSettings) -> Result<Box<dyn Runtime>, String> {
+    match &app.runtime {
+        config::Runtime::Process => Ok(Box::new(processes(settings, app)?)),
+        config::Runtime::Docker(docker) => Ok(Box::new(container(settings, app, docker))),
+    }
+}
+
+fn container(settings: &Settings, app: &AppSettings, docker: &docker::Settings) -> DockerRuntime {
+    DockerRuntime::new(&settings.state, &app.policy.app, docker.clone())
+}
+
 /// The built-in runtime; this very binary is the keeper.
-fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
+fn processes(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, String> {
     let program = std::env::current_exe()
         .map_err(|error| format!("cannot tell where this program lies: {error}"))?;
     let exe = Exe { program, args: vec!["keep".to_owned()] };
@@ -188,15 +204,45 @@ fn runtime(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, Str
 }
 
 /// Where the releases of an app come from.
-pub(crate) fn source(settings: &Settings, app: &AppSettings) -> DirectorySource {
+pub(crate) fn source(settings: &Settings, app: &AppSettings, pauses: &Pauses) -> Box<dyn Source> {
+    match &app.source {
+        config::Source::Directory(of) => Box::new(directory(settings, app, of)),
+        config::Source::Registry(of) => Box::new(registry(settings, app, of, pauses)),
+    }
+}
+
+/// The same for one look, which no other app waits for.
+pub(crate) fn source_of(settings: &Settings, app: &AppSettings) -> Box<dyn Source> {
+    source(settings, app, &Pauses::default())
+}
+
+fn directory(settings: &Settings, app: &AppSettings, of: &config::Directory) -> DirectorySource {
     DirectorySource::new(directory::Settings {
-        root: app.source.path.clone(),
+        root: of.path.clone(),
         app: app.policy.app.to_string(),
-        channel: app.source.channel.clone(),
-        minisign_key: app.source.minisign_key.clone(),
+        channel: of.channel.clone(),
+        minisign_key: of.minisign_key.clone(),
         state: settings.state.clone(),
         platform: directory::host_platform(),
     })
+}
+
+/// A registry, whose images lie with whoever runs them.
+pub(crate) fn registry(
+    settings: &Settings,
+    app: &AppSettings,
+    of: &registry::Settings,
+    pauses: &Pauses,
+) -> RegistrySource {
+    let images: Box<dyn Images> = match &app.runtime {
+        config::Runtime::Process => Box::new(NoImages { runtime: app.runtime.name().to_owned() }),
+        config::Runtime::Docker(docker) => {
+            let repository = docker.image.as_deref().unwrap_or_default();
+            let (state, name) = (&settings.state, &app.policy.app);
+            Box::new(EngineImages::new(state, name, &docker.socket, repository))
+        }
+    };
+    RegistrySource::new(of.clone(), images, pauses.clone())
 }
 
 /// The versions of an app that its source has or that lie here, numbers in them in the order of numbers.
@@ -205,12 +251,21 @@ pub(crate) fn source(settings: &Settings, app: &AppSettings) -> DirectorySource 
 ///
 /// The source cannot be read.
 pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
-    source(settings, app).versions()
+    match &app.source {
+        config::Source::Directory(of) => directory(settings, app, of).versions(),
+        config::Source::Registry(of) => registry(settings, app, of, &Pauses::default()).versions(),
+    }
 }
 
 /// Asks an app whether it is well.
 pub(crate) fn probes(settings: &Settings, app: &AppSettings) -> Box<dyn Probes> {
-    Box::new(Asker::new(&settings.state, &app.policy.app))
+    let asker = Asker::new(&settings.state, &app.policy.app);
+    match &app.runtime {
+        config::Runtime::Process => Box::new(asker),
+        config::Runtime::Docker(docker) => {
+            Box::new(ContainerAsker::new(container(settings, app, docker), asker))
+        }
+    }
 }
 
 fn clock(settings: &Settings) -> Result<SystemClock, String> {

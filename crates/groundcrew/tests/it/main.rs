@@ -31,6 +31,7 @@ mod pull;
 mod pull_ssh;
 mod recorded;
 mod recorder_role;
+mod registry;
 mod rest;
 mod rollback;
 mod shell;

@@ -219,7 +219,7 @@ fn a_host_with_nothing_but_busybox_will_do() {
     let tools = bin.path().join("tools");
     fs::create_dir(&tools).unwrap();
     let made = Command::new("busybox").arg("--install").arg("-s").arg(&tools).status();
-    assert!(made.expect("apt-get install busybox").success());
+    assert!(made.expect("apt-get install busybox-static").success());
     let path = ssh_that(bin.path(), &format!("PATH={} exec sh", tools.display()));
     let pull = |code: i32| {
         let source = format!("plane:{}", pair.there.path().display());

@@ -168,8 +168,8 @@ fn hook(world: &mut World, command: &[String]) -> Result<(), Fault> {
         return Err(fault);
     }
     match word {
-        // As one that asks the app, a database that is told whom to let in: it went with the power.
-        Some("open") if world.went_with_the_power() => {
+        // As one that asks the app, a database that is told whom to let in: it has to be up for a while.
+        Some("open") if world.alive().is_none_or(|run| run.age == 0) => {
             return Err(Fault::host("the app does not answer"));
         }
         Some("open") if !world.is_seeded(Seeded::TrafficStaysClosed) => world.traffic_open = true,

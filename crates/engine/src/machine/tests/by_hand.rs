@@ -126,6 +126,39 @@ fn a_way_back_that_began_under_watch_and_could_not_be_recorded_is_found_again() 
     assert_eq!(resumed.state.name(), "rb-stopping");
 }
 
+/// The command that lets users in may need the app, which ended by itself with its agent alive.
+#[test]
+fn upd_9_what_ends_before_its_users_are_let_in_is_started_again_now_and_then_for_ever() {
+    let untouched = Back { data: DataChoice::Untouched, ..back() };
+    let restored = Back { restored: true, switched: true, ..back() };
+    for proven in [State::Aborted(untouched), State::RolledBack(restored)] {
+        let mut app = app(proven);
+        let (name, down, up) = (app.state.name(), facts(false, false), facts(false, true));
+        for fallen in 1..=BACK_PROVES {
+            assert_eq!(app.state.name(), name);
+            assert_eq!(app.action(&down), Action::Do(Step::Close), "users may be let in without");
+            let fault = Fault::host("no answer");
+            app = after(app, Event::Failed { step: Step::Close, fault });
+            assert_eq!(app.action(&up), Action::Do(Step::Close), "it runs");
+            let unseen = Facts { observed: false, ..down.clone() };
+            assert_eq!(app.action(&unseen), Action::Do(Step::Close), "it may run");
+            let Action::Record(fell) = app.action(&down) else { panic!("{name} {fallen}") };
+            app = after(app, fell);
+            app = if fallen < BACK_PROVES { proven_again(app) } else { app };
+        }
+        assert_eq!(app.state.name(), "stuck");
+        assert_eq!(app.action(&down), Action::Record(Event::BackAgain));
+    }
+}
+
+/// From the stop to the proof of the old release.
+fn proven_again(app: App) -> App {
+    let report = StopReport::default();
+    let events =
+        [Event::RbStopped { report }, Event::RbSwitched, Event::RbStarted, Event::RbProved];
+    events.into_iter().fold(app, after)
+}
+
 /// The command that lets users in may need the app, so it would fail for ever.
 #[test]
 fn upd_9_an_app_that_is_down_when_its_users_are_to_be_let_in_is_started_again() {

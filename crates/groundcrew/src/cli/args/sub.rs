@@ -82,6 +82,43 @@ pub(crate) enum BundleCommand {
     },
 }
 
+/// What to ask of a source.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum SourceCommand {
+    /// Say what the channel names now: digest, version, platform, signature, notes.
+    Check {
+        /// The app.
+        #[arg(add = complete::apps())]
+        app: String,
+    },
+    /// List what can be pinned: the tags of a registry, the versions of a directory.
+    Tags {
+        /// The app.
+        #[arg(add = complete::apps())]
+        app: String,
+    },
+}
+
+/// A promotion.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Promote {
+    /// The app.
+    #[arg(add = complete::apps())]
+    pub(crate) app: String,
+    /// The tag whose release is promoted.
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) from: String,
+    /// The tag that shall name it too.
+    #[arg(long, value_name = "CHANNEL")]
+    pub(crate) to: String,
+    /// Although it was not proven on this host; needs --why.
+    #[arg(long, requires = "why")]
+    pub(crate) force: bool,
+    /// Why; it is kept with the promotion.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) why: Option<String>,
+}
+
 /// What to do with post-mortems.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum PostmortemCommand {

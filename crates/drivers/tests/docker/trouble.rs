@@ -1,0 +1,143 @@
+//! What goes wrong around a container, and what becomes of it.
+
+use groundcrew_engine::noun::{FaultKind, TxnId};
+use groundcrew_engine::ports::{
+    CommandOrder, Purpose, Runtime as _, StartOrder, StopOrder, SwitchOrder,
+};
+
+use crate::rig::{Engine, NAME, SERVES, exchange, wait_for};
+
+#[test]
+fn run_2_what_is_taken_from_under_us_is_named_and_the_old_container_comes_back() {
+    let engine = Engine::start();
+    let old = engine.release("1.0.0", SERVES);
+    let new = engine.release("2.0.0", SERVES);
+    let txn = &TxnId::from("txn-1");
+    engine.docker(&["run", "-d", "--name", NAME, "-p", "127.0.0.1:7000:7000", "app:1.0.0"]);
+    let first = engine.inspect(NAME)["Id"].clone();
+    let mut runtime = engine.runtime(None);
+    let stop = StopOrder { installed: Some(&old), txn };
+    let switch = |to, back| SwitchOrder { to: Some(to), txn, back };
+    let start = |installed, run| StartOrder { installed, txn, run, attended: true };
+
+    runtime.stop(&stop).unwrap();
+    engine.docker(&["rmi", "app:2.0.0"]);
+    let fault = runtime.switch(&switch(&new, false)).unwrap_err();
+    assert!(fault.text.contains("is not here"), "{fault}");
+    runtime.switch(&switch(&old, true)).unwrap();
+    runtime.start(&start(&old, "back-0")).unwrap();
+    assert_eq!(engine.inspect(NAME)["Id"], first);
+
+    // Its port is taken by somebody else while it is down.
+    let new = engine.release("2.0.0", SERVES);
+    runtime.stop(&stop).unwrap();
+    runtime.switch(&switch(&new, false)).unwrap();
+    engine.docker(&["run", "-d", "--name", "thief", "-p", "127.0.0.1:7000:7000", "app:1.0.0"]);
+    let fault = runtime.start(&start(&new, "start-1")).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Host, "{fault}");
+    assert!(fault.text.contains("port is already allocated"), "{fault}");
+    let again = runtime.start(&start(&new, "start-1")).unwrap_err();
+    assert!(again.text.contains("was started before"), "{again}");
+    engine.docker(&["rm", "--force", "thief"]);
+    runtime.start(&start(&new, "start-2")).unwrap();
+
+    // Removed by hand: what it was like is on record.
+    engine.docker(&["rm", "--force", NAME]);
+    assert_eq!(runtime.observe().unwrap().in_place, None);
+    runtime.stop(&stop).unwrap();
+    runtime.switch(&switch(&new, false)).unwrap();
+    runtime.start(&start(&new, "start-3")).unwrap();
+    let port = &engine.inspect(NAME)["HostConfig"]["PortBindings"]["7000/tcp"][0]["HostPort"];
+    assert_eq!(port, "7000");
+}
+
+#[test]
+fn run_2_a_container_that_the_engine_removes_is_refused_and_what_never_was_is_named() {
+    let engine = Engine::start();
+    let good = engine.release("1.0.0", SERVES);
+    let mut runtime = engine.runtime(None);
+    let txn = &TxnId::from("txn-1");
+    let fault = runtime.switch(&SwitchOrder { to: Some(&good), txn, back: false }).unwrap_err();
+    assert!(fault.text.contains("make it once by hand"), "{fault}");
+    engine.docker(&["run", "-d", "--rm", "--name", NAME, "app:1.0.0"]);
+    let fault = runtime.stop(&StopOrder { installed: Some(&good), txn }).unwrap_err();
+    assert!(fault.text.contains("(--rm)"), "{fault}");
+    assert!(engine.is_running(NAME), "it was left alone");
+    let mut nobody = engine.runtime_at(&engine.path("nobody"), None);
+    let fault = nobody.observe().unwrap_err();
+    assert!(fault.text.contains("is it running"), "{fault}");
+}
+
+#[test]
+fn run_2_a_program_that_is_not_in_the_image_is_the_releases_fault() {
+    let engine = Engine::start();
+    let old = engine.release("1.0.0", SERVES);
+    let bad = crate::rig::installed("2.0.0", engine.image("app:2.0.0", &[r#"CMD ["nothing"]"#]));
+    engine.docker(&["run", "-d", "--name", NAME, "app:1.0.0"]);
+    let mut runtime = engine.runtime(None);
+    let txn = &TxnId::from("txn-1");
+    runtime.stop(&StopOrder { installed: Some(&old), txn }).unwrap();
+    runtime.switch(&SwitchOrder { to: Some(&bad), txn, back: false }).unwrap();
+    let order = StartOrder { installed: &bad, txn, run: "start-0", attended: true };
+    let fault = runtime.start(&order).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::Candidate, "{fault}");
+    exchange(&mut runtime, &bad, &old, "txn-1", true);
+    assert_eq!(engine.alive(), [old.release.digest]);
+}
+
+/// The commands of one release, with its data.
+#[test]
+fn run_2_hooks_run_in_the_container_and_migrations_beside_it() {
+    let engine = Engine::start();
+    let up = r#"LABEL groundcrew.migrate.up='["sh","-c","cat /data/row >>/data/moved; exit ${CODE:-0}"]'"#;
+    let command = format!("CMD {}", serde_json::json!(["sh", "-c", SERVES]));
+    let digest = engine.image("app:2.0.0", &[&command, up]);
+    let new = crate::rig::installed("2.0.0", digest);
+    engine.app_image("1.0.0", SERVES);
+    let words =
+        ["run", "-d", "--name", NAME, "-v", "/data", "-p", "127.0.0.1:7000:7000", "app:1.0.0"];
+    engine.docker(&words);
+    engine.docker(&["exec", NAME, "sh", "-c", "echo precious > /data/row"]);
+    let mut runtime = engine.runtime(None);
+    let txn = &TxnId::from("txn-1");
+    let order = |purpose, timeout_ms| CommandOrder { installed: &new, txn, purpose, timeout_ms };
+    let hook = |script: &str| Purpose::Hook(vec!["sh".into(), "-c".into(), script.into()]);
+    runtime.stop(&StopOrder { installed: None, txn }).unwrap();
+
+    runtime.run(&order(Purpose::Migrate, 20_000)).unwrap();
+    let fault = runtime.run(&order(Purpose::Undo, 20_000)).unwrap_err();
+    assert!(fault.text.contains("no label groundcrew.migrate.down"), "{fault}");
+    let fault = runtime.run(&order(hook("echo why; exit 7"), 20_000)).unwrap_err();
+    assert!(fault.text.contains("exit code 7; its output ends with:\nwhy"), "{fault}");
+    let fault = runtime.run(&order(hook("sleep 1000"), 300)).unwrap_err();
+    assert!(fault.text.contains("was not done after 300 ms"), "{fault}");
+    assert_eq!(engine.docker(&["ps", "--all", "--quiet"]).lines().count(), 1, "nothing is left");
+
+    runtime.switch(&SwitchOrder { to: Some(&new), txn, back: false }).unwrap();
+    runtime.start(&StartOrder { installed: &new, txn, run: "start-0", attended: true }).unwrap();
+    assert_eq!(engine.docker(&["exec", NAME, "cat", "/data/moved"]), "precious", "once");
+    runtime.run(&order(hook("echo $GROUNDCREW_TXN $HOSTNAME > /data/hook"), 20_000)).unwrap();
+    let id = engine.inspect(NAME)["Id"].as_str().unwrap().get(..12).unwrap().to_owned();
+    assert_eq!(engine.docker(&["exec", NAME, "cat", "/data/hook"]), format!("txn-1 {id}"));
+    let fault = runtime.run(&order(hook("echo why; exit 7"), 20_000)).unwrap_err();
+    assert!(fault.text.contains("exit code 7; its output ends with:\nwhy"), "{fault}");
+}
+
+#[test]
+fn run_2_a_crash_is_by_itself_and_the_end_of_the_engine_is_not() {
+    let mut engine = Engine::start();
+    let good = engine.release("1.0.0", SERVES);
+    engine.docker(&["run", "-d", "--name", NAME, "app:1.0.0"]);
+    let mut runtime = engine.runtime(None);
+    let seen = runtime.observe().unwrap();
+    assert_eq!(seen.running.as_ref(), Some(&good.release.digest));
+    engine.docker(&["kill", NAME]);
+    wait_for("its end", || !engine.is_running(NAME));
+    let ended = runtime.observe().unwrap().ended.unwrap();
+    assert!(ended.by_itself && ended.how == "exit code 137", "{ended:?}");
+    engine.docker(&["start", NAME]);
+    engine.restart();
+    wait_for("its end", || !engine.is_running(NAME));
+    let ended = runtime.observe().unwrap().ended.unwrap();
+    assert!(!ended.by_itself, "{ended:?}");
+}
