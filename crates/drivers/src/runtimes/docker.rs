@@ -51,6 +51,7 @@ use error::Error;
 use look::Container;
 use record::Record;
 
+pub use command::{MIGRATE_DOWN, MIGRATE_UP};
 pub use images::EngineImages;
 pub use look::repository;
 pub use mounts::mounts;
