@@ -22,6 +22,9 @@ use crate::durable::{self, Site};
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
 
+/// In the name of a container that is being made, before the update that makes it.
+const NEW: &str = "new-";
+
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
     json!({ "Name": "no", "MaximumRetryCount": 0 })
@@ -52,6 +55,10 @@ impl DockerRuntime {
     }
 
     /// Gives the name to a container of this release; the id of that one.
+    ///
+    /// Only a way back takes one that is there already. On the way forward it would be as the app was
+    /// when an earlier update tried this release, and what its owner changed since would be lost; or one
+    /// that an agent made which died before it was connected to all of its networks.
     fn occupy(
         &self,
         wanted: &Digest,
@@ -68,7 +75,10 @@ impl DockerRuntime {
         // Only the way back takes one that was there before: what a candidate left in its own is not tried
         // once more.
         let mut there = None;
-        for one in all.iter().filter(|one| order.back && one.part == Part::Aside) {
+        let half_made = format!("{}{MARK}{NEW}", self.settings.container);
+        let whole =
+            |one: &&Container| one.part == Part::Aside && !one.name().starts_with(&half_made);
+        for one in all.iter().filter(|_| order.back).filter(whole) {
             if look::digest(&self.api, one)? == *wanted {
                 there = Some(one.id());
             }
@@ -81,7 +91,7 @@ impl DockerRuntime {
             self.put_aside(one)?;
         }
         self.rename(&id, &self.settings.container)?;
-        self.prune(all, record)?;
+        self.prune(all, &id, record)?;
         Ok(id)
     }
 
@@ -110,7 +120,7 @@ impl DockerRuntime {
             set_label(&mut template.create, template::POLICY, &policy.to_string());
         }
         set(&mut template.create, "HostConfig", "RestartPolicy", no_restarts());
-        let name = format!("{}{MARK}new-{txn}", self.settings.container);
+        let name = format!("{}{MARK}{NEW}{txn}", self.settings.container);
         self.create(&name, &template)
     }
 
@@ -181,14 +191,15 @@ impl DockerRuntime {
     }
 
     /// Removes what is aside for longer than anybody may want it back.
-    fn prune(&self, all: &[Container], record: &Record) -> Result<(), Error> {
-        let aside: Vec<&Container> = all.iter().filter(|one| one.part == Part::Aside).collect();
+    fn prune(&self, all: &[Container], place: &str, record: &Record) -> Result<(), Error> {
+        let aside = all.iter().filter(|one| one.part == Part::Aside && one.id() != place);
+        let aside: Vec<&Container> = aside.collect();
         let excess = aside.len().saturating_sub(ASIDE_MAX);
         for one in aside.into_iter().take(excess).filter(|one| !one.is_alive()) {
             // What we did not make may hold what no record of ours can bring back.
             let ours = text(&one.shown, "/Config/Labels/groundcrew.release");
-            if !ours.is_empty() && self.kept(&one.id()).is_some() && record.start_of_any(&one.id())
-            {
+            let known = record.start_of_any(&one.id()) || !one.was_started();
+            if !ours.is_empty() && self.kept(&one.id()).is_some() && known {
                 self.api.delete(&format!("/containers/{}", one.id()))?;
             }
         }
