@@ -141,3 +141,47 @@ fn run_2_a_crash_is_by_itself_and_the_end_of_the_engine_is_not() {
     let ended = runtime.observe().unwrap().ended.unwrap();
     assert!(!ended.by_itself, "{ended:?}");
 }
+
+#[test]
+fn run_2_who_lives_in_the_network_of_a_container_follows_it_and_comes_back_with_it() {
+    let engine = Engine::start();
+    let old = engine.release("1.0.0", SERVES);
+    let new = engine.release("2.0.0", SERVES);
+    engine.docker(&["run", "-d", "--name", NAME, "--hostname", "shared", "app:1.0.0"]);
+    let network = "container:app";
+    for (name, restart) in [("side", "always"), ("idle", "no")] {
+        let words = ["run", "-d", "--network", network, "--restart", restart, "-e", "MINE=1"];
+        engine.docker(&[&words[..], &["--name", name, "app:1.0.0"]].concat());
+    }
+    engine.docker(&["stop", "--time", "0", "idle"]);
+    let first = [engine.inspect("side"), engine.inspect("idle")];
+    let mut runtime = engine.runtime(None);
+
+    exchange(&mut runtime, &old, &new, "txn-1", false);
+    let id = engine.inspect(NAME)["Id"].as_str().unwrap().to_owned();
+    for (name, runs, restart) in [("side", true, "always"), ("idle", false, "no")] {
+        let shown = engine.inspect(name);
+        assert_eq!(shown["HostConfig"]["NetworkMode"], format!("container:{id}"), "{name}");
+        assert_eq!(shown["State"]["Running"], runs, "{name}");
+        assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], restart, "{name}");
+        assert!(shown["Config"]["Env"].as_array().unwrap().contains(&"MINE=1".into()), "{name}");
+    }
+    assert_eq!(engine.docker(&["exec", "side", "hostname"]), "shared");
+
+    exchange(&mut runtime, &new, &old, "txn-1", true);
+    for (name, before) in ["side", "idle"].into_iter().zip(&first) {
+        let shown = engine.inspect(name);
+        assert_eq!(shown["Id"], before["Id"], "{name}: the very container comes back");
+        assert_eq!(shown["State"]["Running"], name == "side", "{name}");
+        let policy = |shown: &serde_json::Value| shown["HostConfig"]["RestartPolicy"].clone();
+        assert_eq!(policy(&shown), policy(before), "{name}");
+    }
+
+    // The same container once more: its network is a new one all the same.
+    let before = engine.inspect("side")["State"]["StartedAt"].clone();
+    exchange(&mut runtime, &old, &old, "txn-2", false);
+    assert_ne!(engine.inspect("side")["State"]["StartedAt"], before);
+    exchange(&mut runtime, &old, &new, "txn-3", false);
+    assert_ne!(engine.inspect(NAME)["Id"], id, "what the first try left is not tried once more");
+    assert_eq!(engine.docker(&["exec", "side", "hostname"]), "shared");
+}

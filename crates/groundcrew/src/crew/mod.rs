@@ -27,6 +27,7 @@ mod notices;
 pub(crate) mod offers;
 pub(crate) mod order;
 mod orders;
+pub(crate) mod quiet;
 mod record;
 pub(crate) mod request;
 mod rhythm;

@@ -24,6 +24,7 @@ use groundcrew_engine::plan::Installed;
 use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{
     Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Source, SourceError,
+    SourceErrorKind,
 };
 
 use super::Store;
@@ -31,6 +32,7 @@ use super::bell::{Bell, BellClock};
 use super::black_box::{BlackBox, RecordedProbes, RecordedSnapshots};
 use super::board::Board;
 use super::neighbors::Others;
+use super::quiet;
 use super::record::Shown;
 use crate::chain;
 use crate::config::{self, AppSettings, Settings};
@@ -207,7 +209,10 @@ fn processes(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, S
 pub(crate) fn source(settings: &Settings, app: &AppSettings, pauses: &Pauses) -> Box<dyn Source> {
     match &app.source {
         config::Source::Directory(of) => Box::new(directory(settings, app, of)),
-        config::Source::Registry(of) => Box::new(registry(settings, app, of, pauses)),
+        config::Source::Registry(of) => {
+            let registry = Box::new(registry(settings, app, of, pauses));
+            quiet::quiet(registry, settings, &app.policy.app)
+        }
     }
 }
 
@@ -253,7 +258,13 @@ pub(crate) fn registry(
 pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
     match &app.source {
         config::Source::Directory(of) => directory(settings, app, of).versions(),
-        config::Source::Registry(of) => registry(settings, app, of, &Pauses::default()).versions(),
+        config::Source::Registry(of) => {
+            quiet::may_ask(settings, &app.policy.app).map_err(|refusal| SourceError {
+                kind: SourceErrorKind::Retry,
+                text: refusal.text,
+            })?;
+            registry(settings, app, of, &Pauses::default()).versions()
+        }
     }
 }
 

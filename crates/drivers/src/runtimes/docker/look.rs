@@ -151,7 +151,7 @@ fn part(full: &str, name: &str) -> Option<Part> {
 }
 
 /// Moments of the engine in the order of time.
-fn moment(at: &str) -> Option<Timestamp> {
+pub(super) fn moment(at: &str) -> Option<Timestamp> {
     at.parse().ok()
 }
 

@@ -11,19 +11,16 @@ use groundcrew_engine::noun::{Digest, TxnId};
 use groundcrew_engine::ports::SwitchOrder;
 use serde_json::{Value, json};
 
-use super::DockerRuntime;
 use super::api::quoted;
 use super::error::Error;
 use super::look::{self, Container, MARK, Part};
 use super::record::{Place, Record};
 use super::template::{self, Change, RELEASE, Template, UPDATE, text};
+use super::{DockerRuntime, SHORT};
 use crate::durable::{self, Site};
 
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
-
-/// Characters of an id in the name of a container that is aside.
-const SHORT: usize = 12;
 
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
@@ -44,7 +41,7 @@ impl DockerRuntime {
                 }
                 None
             }
-            Some(to) => Some(self.occupy(&to.release.digest, order.txn, &all, &record)?),
+            Some(to) => Some(self.occupy(&to.release.digest, order, &all, &record)?),
         };
         let place = Place { container, txn: order.txn.clone(), back: order.back };
         if record.place.as_ref() != Some(&place) {
@@ -58,7 +55,7 @@ impl DockerRuntime {
     fn occupy(
         &self,
         wanted: &Digest,
-        txn: &TxnId,
+        order: &SwitchOrder<'_>,
         all: &[Container],
         record: &Record,
     ) -> Result<String, Error> {
@@ -68,15 +65,17 @@ impl DockerRuntime {
         {
             return Ok(one.id());
         }
+        // Only the way back takes one that was there before: what a candidate left in its own is not tried
+        // once more.
         let mut there = None;
-        for one in all.iter().filter(|one| one.part == Part::Aside) {
+        for one in all.iter().filter(|one| order.back && one.part == Part::Aside) {
             if look::digest(&self.api, one)? == *wanted {
                 there = Some(one.id());
             }
         }
         let id = match there {
             Some(id) => id,
-            None => self.make(wanted, txn, all, record)?,
+            None => self.make(wanted, order.txn, all, record)?,
         };
         if let Some(one) = place {
             self.put_aside(one)?;
@@ -175,7 +174,7 @@ impl DockerRuntime {
         self.rename(&id, &format!("{}{MARK}{short}", self.settings.container))
     }
 
-    fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+    pub(super) fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
         let path = format!("/containers/{id}/rename?name={}", quoted(name));
         self.api.post(&path, &Value::Null, super::api::ASK_MAX)?;
         Ok(())
