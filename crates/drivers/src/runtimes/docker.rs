@@ -27,6 +27,7 @@ mod command;
 mod error;
 mod follow;
 mod images;
+mod listen;
 mod look;
 mod mounts;
 mod place;
@@ -52,6 +53,7 @@ use look::Container;
 use record::Record;
 
 pub use images::EngineImages;
+pub use listen::{Heard, Listener};
 pub use look::repository;
 pub use mounts::mounts;
 pub use probes::ContainerAsker;

@@ -6,6 +6,8 @@
 //! `GROUNDCREW_DOCKER_ENGINE_KILLS` say how many rounds there are, `GROUNDCREW_DOCKER_SEED` where chance
 //! begins.
 
+#![expect(clippy::print_stderr, reason = "without its seed a run cannot be played again")]
+
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;

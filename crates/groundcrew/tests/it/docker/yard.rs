@@ -41,7 +41,7 @@ const LOG_LINES: usize = 20;
 const APPLETS: [&str; 8] = ["sh", "echo", "cat", "mkdir", "httpd", "grep", "kill", "sleep"];
 
 /// How the app is asked in most tests.
-pub(crate) const BY_HTTP: &str = r#"{ http = "http://127.0.0.1:8080/health", json = { status = "ok" }, version_at = "/version", interval = "100ms", startup_interval = "100ms", start_within = "3s", passes = 2, failures = 2 }"#;
+const BY_HTTP: &str = r#"{ http = "http://127.0.0.1:8080/health", json = { status = "ok" }, version_at = "/version", interval = "100ms", startup_interval = "100ms", start_within = "3s", passes = 2, failures = 2 }"#;
 
 pub(crate) struct Yard {
     pub(crate) host: Host,
@@ -64,7 +64,7 @@ impl Yard {
         let mut yard = Self { host, engine, registry, network, dir };
         yard.wait_for_engine();
         yard.make_files();
-        yard.configure(BY_HTTP, "");
+        yard.configure(BY_HTTP);
         yard
     }
 
@@ -101,8 +101,8 @@ impl Yard {
         self.dir.path().join(name)
     }
 
-    /// The configuration of `web`: how it is asked, and more of its keys.
-    pub(crate) fn configure(&self, health: &str, more: &str) {
+    /// The configuration of `web`, with how it is asked.
+    pub(crate) fn configure(&self, health: &str) {
         let socket = self.path("d.sock");
         self.configure_as(&format!(
             "poll = \"100ms\"\n\
@@ -110,7 +110,7 @@ impl Yard {
              runtime = {{ kind = \"docker\", container = \"web\", socket = \"{}\" }}\n\
              health = {health}\n\
              volumes = {{ data = {{ mount = \"/data\" }} }}\n\
-             watch = {{ window = \"3500ms\", interval = \"100ms\", failures = 4 }}\n{more}",
+             watch = {{ window = \"3500ms\", interval = \"100ms\", failures = 4 }}",
             socket.display()
         ));
     }
@@ -201,11 +201,6 @@ impl Yard {
 
     pub(crate) fn view(&self) -> Value {
         self.host.view("web").unwrap()
-    }
-
-    #[track_caller]
-    pub(crate) fn until(&self, what: &str, is: impl FnMut() -> bool) {
-        self.host.until(what, is).unwrap();
     }
 
     /// What is asked from outside, at the port that its owner published.
