@@ -27,6 +27,7 @@ mod command;
 mod error;
 mod follow;
 mod images;
+mod listen;
 mod look;
 mod mounts;
 mod place;
@@ -53,6 +54,7 @@ use record::Record;
 
 pub use command::{MIGRATE_DOWN, MIGRATE_UP};
 pub use images::EngineImages;
+pub use listen::{Heard, Listener};
 pub use look::repository;
 pub use mounts::mounts;
 pub use probes::ContainerAsker;

@@ -354,14 +354,26 @@ pub(crate) fn is_up(settings: &Settings, app: &str) -> Option<bool> {
     runtime.observe().ok().map(|seen| seen.running.is_some())
 }
 
-/// Where the runs of an app are.
+/// Where an app's output is.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// In the files of its runs.
+    Runs(PathBuf),
+    /// With the engine of its container.
+    Container(Box<DockerRuntime>),
+}
+
+/// Where the output of an app is.
 ///
 /// # Errors
 ///
 /// There is no such app.
-pub(crate) fn runs_of(settings: &Settings, app: &str) -> Result<PathBuf, Refusal> {
-    match settings.apps.get(app) {
-        Some(_) => Ok(settings.state.join("runs").join(app)),
-        None => Err(settings.no_such_app(app)),
-    }
+pub(crate) fn output_of(settings: &Settings, app: &str) -> Result<Output, Refusal> {
+    let of = settings.apps.get(app).ok_or_else(|| settings.no_such_app(app))?;
+    Ok(match &of.runtime {
+        config::Runtime::Process => Output::Runs(settings.state.join("runs").join(app)),
+        config::Runtime::Docker(docker) => {
+            Output::Container(Box::new(container(settings, of, docker)))
+        }
+    })
 }

@@ -17,6 +17,7 @@ mod black_box;
 mod bundle;
 mod by_hand;
 mod codes;
+mod docker;
 mod fleet;
 mod flight;
 mod flight_bad;
