@@ -81,7 +81,7 @@ impl DockerRuntime {
             self.put_aside(one)?;
         }
         self.rename(&id, &self.settings.container)?;
-        self.prune(all, record)?;
+        self.prune(all, &id, record)?;
         Ok(id)
     }
 
@@ -180,17 +180,23 @@ impl DockerRuntime {
         Ok(())
     }
 
-    /// Removes what is aside for longer than anybody may want it back.
-    fn prune(&self, all: &[Container], record: &Record) -> Result<(), Error> {
-        let aside: Vec<&Container> = all.iter().filter(|one| one.part == Part::Aside).collect();
-        let excess = aside.len().saturating_sub(ASIDE_MAX);
-        for one in aside.into_iter().take(excess).filter(|one| !one.is_alive()) {
+    /// Removes what is aside for longer than anybody may want it back, once `placed` is in place: what never
+    /// ran, and of the rest all but those that were started last.
+    fn prune(&self, all: &[Container], placed: &str, record: &Record) -> Result<(), Error> {
+        let is_ours = |one: &&Container| {
             // What we did not make may hold what no record of ours can bring back.
-            let ours = text(&one.shown, "/Config/Labels/groundcrew.release");
-            if !ours.is_empty() && self.kept(&one.id()).is_some() && record.start_of_any(&one.id())
-            {
-                self.api.delete(&format!("/containers/{}", one.id()))?;
-            }
+            let label = text(&one.shown, "/Config/Labels/groundcrew.release");
+            let aside = one.part == Part::Aside && one.id() != placed;
+            aside && !label.is_empty() && !one.is_alive() && self.kept(&one.id()).is_some()
+        };
+        let (ran, never): (Vec<&Container>, Vec<&Container>) =
+            all.iter().filter(is_ours).partition(|one| one.was_started());
+        // The one that just gave up the name is not among them yet.
+        let gave_up = usize::from(look::in_place(all).is_some());
+        let excess = (ran.len() + gave_up).saturating_sub(ASIDE_MAX);
+        let ran = ran.into_iter().take(excess).filter(|one| record.start_of_any(&one.id()));
+        for one in ran.chain(never) {
+            self.api.delete(&format!("/containers/{}", one.id()))?;
         }
         Ok(())
     }
