@@ -193,6 +193,11 @@ fn run_2_what_is_aside_does_not_pile_up_and_what_people_made_stays() {
     engine.docker(&["run", "-d", "--name", NAME, "app:1.0.0"]);
     let made = engine.inspect(NAME)["Id"].as_str().unwrap().to_owned();
     let mut runtime = engine.runtime(None);
+    let kept = groundcrew_drivers::runtimes::docker::kept(&engine.path("state"), NAME);
+    std::fs::create_dir_all(&kept).unwrap();
+    for number in 0..30 {
+        std::fs::File::create(kept.join(format!("gone-{number}.json"))).unwrap();
+    }
     for number in 2..=5 {
         let new = engine.release(&format!("{number}.0.0"), SERVES);
         // The agent is interrupted before it starts it, and goes back.
@@ -211,5 +216,11 @@ fn run_2_what_is_aside_does_not_pile_up_and_what_people_made_stays() {
         assert!(all.lines().any(is_old), "{number}: there is a way back");
         old = new;
     }
+    let kept: Vec<String> = std::fs::read_dir(kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(kept.len() <= 16 + 4, "{kept:?}");
+    assert!(kept.contains(&format!("{made}.json")), "{kept:?}");
     assert_eq!(engine.alive(), [old.release.digest]);
 }

@@ -22,6 +22,9 @@ use crate::durable::{self, Site};
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
 
+/// Containers that are gone and of which it is on record what they were like.
+const GONE_MAX: usize = 16;
+
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
     json!({ "Name": "no", "MaximumRetryCount": 0 })
@@ -198,7 +201,28 @@ impl DockerRuntime {
         for one in ran.chain(never) {
             self.api.delete(&format!("/containers/{}", one.id()))?;
         }
+        self.forget(all);
         Ok(())
+    }
+
+    /// Forgets what containers were like that are gone for longer than anybody may want one like them.
+    fn forget(&self, all: &[Container]) {
+        let mut gone = Vec::new();
+        for entry in fs::read_dir(self.dir.join("containers")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let is_there = all.iter().any(|one| Some(one.id()) == id);
+            if let (false, Ok(written)) = (is_there, entry.metadata().and_then(|of| of.modified()))
+            {
+                gone.push((written, path));
+            }
+        }
+        gone.sort();
+        let excess = gone.len().saturating_sub(GONE_MAX);
+        for (_, path) in gone.into_iter().take(excess) {
+            // What stays costs a little room, and is tried again by the next update.
+            fs::remove_file(path).ok();
+        }
     }
 
     fn keep_path(&self, id: &str) -> PathBuf {
