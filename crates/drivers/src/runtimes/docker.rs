@@ -52,6 +52,7 @@ use error::Error;
 use look::Container;
 use record::Record;
 
+pub use command::{MIGRATE_DOWN, MIGRATE_UP};
 pub use images::EngineImages;
 pub use listen::{Heard, Listener};
 pub use look::repository;

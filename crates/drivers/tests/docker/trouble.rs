@@ -85,6 +85,35 @@ fn run_2_a_program_that_is_not_in_the_image_is_the_releases_fault() {
     assert_eq!(engine.alive(), [old.release.digest]);
 }
 
+#[test]
+fn run_2_what_its_owner_changed_after_a_failed_update_is_in_the_next_one() {
+    let engine = Engine::start();
+    let old = engine.release("1.0.0", SERVES);
+    let new = engine.release("2.0.0", SERVES);
+    let lent = engine.path("lent");
+    std::fs::create_dir(&lent).unwrap();
+    std::fs::write(lent.join("row"), "precious").unwrap();
+    let volume = format!("{}:/lent", lent.display());
+    engine.docker(&["create", "--name", "lender", "-v", &volume, "app:1.0.0"]);
+    engine.docker(&["run", "-d", "--name", NAME, "app:1.0.0"]);
+    let mut runtime = engine.runtime(None);
+    exchange(&mut runtime, &old, &new, "txn-1", false);
+    exchange(&mut runtime, &new, &old, "txn-1", true);
+    // A person sees that the new release needs something that the container does not have.
+    engine.docker(&["rm", "--force", NAME]);
+    let changed = ["--volumes-from", "lender", "-v", "named:/data/", "-e", "MINE=2", "app:1.0.0"];
+    engine.docker(&[&["run", "-d", "--name", NAME], &changed[..]].concat());
+    exchange(&mut runtime, &old, &new, "txn-2", false);
+    assert_eq!(engine.alive(), std::slice::from_ref(&new.release.digest));
+    let said = engine.docker(&["exec", NAME, "sh", "-c", "echo $MINE; cat /lent/row"]);
+    assert_eq!(said, "2\nprecious");
+    exchange(&mut runtime, &new, &old, "txn-2", true);
+    assert_eq!(engine.docker(&["exec", NAME, "cat", "/lent/row"]), "precious");
+    let aside = "name=^/app.groundcrew-";
+    let aside = engine.docker(&["ps", "--all", "--quiet", "--filter", aside]);
+    assert_eq!(aside.lines().count(), 2, "one of each try: {aside}");
+}
+
 /// The commands of one release, with its data.
 #[test]
 fn run_2_hooks_run_in_the_container_and_migrations_beside_it() {

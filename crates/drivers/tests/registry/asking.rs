@@ -46,6 +46,15 @@ fn a_password_opens_the_registry_and_no_error_shows_it() {
     let given = Keys::Given { username: "joe".to_owned(), password_file: dir.at("password") };
     assert_eq!(ask(given), Ok("1.0.0".to_owned()));
 
+    put(&dir.at("changing"), "letmein");
+    let mut settings_of = settings(&registry.address, "stable");
+    settings_of.access.keys =
+        Keys::Given { username: "joe".to_owned(), password_file: dir.at("changing") };
+    let mut source = open(settings_of);
+    assert!(source.find(&Follow::Channel).is_err());
+    put(&dir.at("changing"), PASSWORD);
+    assert_eq!(release(source.find(&Follow::Channel)).version, "1.0.0", "it counts at once");
+
     let wrong = docker_config(&dir.at("wrong.json"), &registry.address, "letmein");
     let error = ask(wrong).unwrap_err();
     assert_eq!(error.kind, SourceErrorKind::Retry, "the candidate is not to blame");

@@ -65,7 +65,7 @@ pub(crate) fn main() -> ExitCode {
         Command::DemoApp { args } => demo_app(args),
         Command::Healthcheck => healthcheck(&args.overrides()),
         command => match run(command, &args.overrides, &printer) {
-            Ok(exit) => exit.into(),
+            Ok(exit) => print::ended(exit).into(),
             Err(refusal) => {
                 print::talk(&format!("groundcrew: {refusal}{}", way_out(&refusal.text)));
                 refusal.code.into()

@@ -1,10 +1,13 @@
 //! The only place that prints: data to standard output, talk to standard error.
 //!
-//! Whoever reads the data may stop reading; that is no error.
+//! Whoever reads the data may stop reading; that is no error. A disk that takes no more is one.
 
 use std::io::{ErrorKind, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
+
+use crate::exit::Exit;
 
 /// Version of every `--json` shape (docs/reference/cli-json.md).
 const SCHEMA: u32 = 1;
@@ -51,8 +54,20 @@ pub(crate) fn data(text: &str) {
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
-        Err(error) => talk(&format!("groundcrew: cannot write to standard output: {error}")),
+        Err(error) => {
+            UNSAID.store(true, Ordering::Relaxed);
+            talk(&format!("groundcrew: cannot write to standard output: {error}"));
+        }
     }
+}
+
+/// Whether some data could not be printed although somebody may want it: a full disk took it.
+static UNSAID: AtomicBool = AtomicBool::new(false);
+
+/// What a command ends with: it is not done while what it found out was not said.
+pub(crate) fn ended(exit: Exit) -> Exit {
+    let unsaid = UNSAID.load(Ordering::Relaxed);
+    if exit == Exit::Done && unsaid { Exit::Failed } else { exit }
 }
 
 /// Prints bytes as they are; false: the reader went away.

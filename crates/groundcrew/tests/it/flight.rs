@@ -100,6 +100,23 @@ fn output_ends_quietly_when_nobody_reads_it_any_more() {
 }
 
 #[test]
+fn a_disk_that_takes_no_output_is_no_success() {
+    let recordings = Recordings::new();
+    recordings.whole(0, 3);
+    for command in [
+        &["list"][..],
+        &["cat", "last"],
+        &["verify", "last"],
+        &["report", "last", "--json"],
+        &["export", "last", "--jsonl"],
+    ] {
+        let full = std::fs::File::create("/dev/full").unwrap();
+        let output = recordings.command(command).stdout(full).output().unwrap();
+        Ran::of(output).ends(1).says(&["No space left on device"]);
+    }
+}
+
+#[test]
 fn tail_shows_the_end_and_follows_a_flight_until_it_ends() {
     let recordings = Recordings::new();
     let mut recording = recordings.begin(0, SMALL);
@@ -166,6 +183,21 @@ fn rec_15_a_bench_can_demand_that_a_flight_ended_clean_and_may_have_bare_files()
     recordings.run(&["summarise", "last"]).ends(0);
     let ran = recordings.run(&["summarise", "last", "--require-clean"]).ends(6);
     ran.says(&["is not clean: 1 records were lost at rings"]);
+
+    // The record that tells of it went with the oldest segments.
+    let policy = Policy { flight_bytes: 24_000, ..SMALL };
+    let mut overrun = recordings.begin(30, policy);
+    overrun.fly(10);
+    overrun.give_bytes(8, 0x8001, &vec![0; 2 << 20]);
+    overrun.fly(800);
+    overrun.writer.finish("landed", overrun.now);
+    let report = recordings.run(&["verify", "last", "--json"]).ends(6).json();
+    assert_eq!(report["overruns"], 0, "{report}");
+    let ran = recordings.run(&["summarise", "last", "--require-clean"]).ends(6);
+    ran.says(&[
+        "is not clean: 1 records were lost at rings",
+        "1 records were lost at rings, and counted, 1 of them by the word of the footer alone",
+    ]);
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub struct Report {
     pub dropped: u64,
     /// Records that are not there although nothing was dropped or damaged: first and last number.
     pub gaps: Vec<(u64, u64)>,
-    /// Records that were lost at rings.
+    /// Records that were lost at rings, by the overruns that are still there.
     pub overruns: u64,
     /// Records of a source that are not there, although no overrun was announced: source and how
     /// many.
@@ -74,6 +74,14 @@ impl Report {
         self.ended && self.footers.last().is_some_and(|footer| footer.clean_shutdown)
     }
 
+    /// Records that were lost at rings, also those of which only a footer still tells: the records that
+    /// said so may lie in segments that were dropped.
+    #[must_use]
+    pub fn lost_at_rings(&self) -> u64 {
+        let told = self.footers.iter().map(|footer| footer.records_dropped_overrun).max();
+        self.overruns.max(told.unwrap_or(0))
+    }
+
     /// Whether something is damaged or missing that the recording does not account for.
     #[must_use]
     pub fn damaged(&self) -> bool {
@@ -88,7 +96,7 @@ impl Report {
     #[must_use]
     pub fn lost(&self) -> bool {
         self.damaged()
-            || self.overruns > 0
+            || self.lost_at_rings() > 0
             || self.dropped > 0
             || !self.torn.is_empty()
             || self.set_aside_bytes > 0

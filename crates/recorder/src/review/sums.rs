@@ -186,7 +186,7 @@ fn recording(to: &mut Figures, report: &Report) {
         .count("records", neither, Some(report.records))
         .put("size", Unit::Bytes, neither, Some(float(report.bytes)))
         .count("segments", neither, Some(report.segments))
-        .count("records_lost_at_rings", more, Some(report.overruns))
+        .count("records_lost_at_rings", more, Some(report.lost_at_rings()))
         .count("segments_dropped", more, Some(report.dropped))
         .count("footer_records_written", neither, footer.map(|one| one.records_written))
         .count("footer_records_dropped_overrun", more, footer.map(|it| it.records_dropped_overrun))

@@ -25,6 +25,9 @@ const ASIDE_MAX: usize = 2;
 /// Containers that are gone and of which it is on record what they were like.
 const GONE_MAX: usize = 16;
 
+/// In the name of a container that is being made, before the update that makes it.
+const NEW: &str = "new-";
+
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
     json!({ "Name": "no", "MaximumRetryCount": 0 })
@@ -55,6 +58,10 @@ impl DockerRuntime {
     }
 
     /// Gives the name to a container of this release; the id of that one.
+    ///
+    /// Only a way back takes one that is there already. On the way forward it would be as the app was
+    /// when an earlier update tried this release, and what its owner changed since would be lost; or one
+    /// that an agent made which died before it was connected to all of its networks.
     fn occupy(
         &self,
         wanted: &Digest,
@@ -71,7 +78,10 @@ impl DockerRuntime {
         // Only the way back takes one that was there before: what a candidate left in its own is not tried
         // once more.
         let mut there = None;
-        for one in all.iter().filter(|one| order.back && one.part == Part::Aside) {
+        let half_made = format!("{}{MARK}{NEW}", self.settings.container);
+        let whole =
+            |one: &&Container| one.part == Part::Aside && !one.name().starts_with(&half_made);
+        for one in all.iter().filter(|_| order.back).filter(whole) {
             if look::digest(&self.api, one)? == *wanted {
                 there = Some(one.id());
             }
@@ -113,7 +123,7 @@ impl DockerRuntime {
             set_label(&mut template.create, template::POLICY, &policy.to_string());
         }
         set(&mut template.create, "HostConfig", "RestartPolicy", no_restarts());
-        let name = format!("{}{MARK}new-{txn}", self.settings.container);
+        let name = format!("{}{MARK}{NEW}{txn}", self.settings.container);
         self.create(&name, &template)
     }
 

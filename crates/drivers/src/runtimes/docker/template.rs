@@ -60,7 +60,7 @@ pub fn like(container: &Value, old_image: Option<&Value>, change: &Change<'_>) -
     keep_volumes(&mut host_config, container);
     let mut networks = endpoints(container, &id, &mode);
     // The first one is the one that the engine calls the container's own.
-    let own = networks.iter().position(|(network, _)| *network == mode).unwrap_or(0);
+    let own = networks.iter().position(|(name, _)| is_of(container, name, &mode)).unwrap_or(0);
     if own < networks.len() {
         let (network, endpoint) = networks.remove(own);
         create.insert(
@@ -148,24 +148,40 @@ fn name(create: &mut Map<String, Value>, id: &str, mode: &str, host: &str) {
     }
 }
 
-/// Volumes that are there because the image or a bare path asked for one.
+/// Volumes that are there because the image or a bare path asked for one, and what another container
+/// lends.
 fn keep_volumes(host_config: &mut Map<String, Value>, container: &Value) {
     let asked = asked_for(host_config);
-    let mut binds = match host_config.get("Binds") {
-        Some(Value::Array(binds)) => binds.clone(),
+    let list = |key: &str| match host_config.get(key) {
+        Some(Value::Array(all)) => all.clone(),
         _ => Vec::new(),
     };
+    let (mut binds, mut mounts) = (list("Binds"), list("Mounts"));
+    let from_others = host_config.get("VolumesFrom").is_some_and(is_set);
     for mount in array(container, "/Mounts") {
         let (name, place) = (text(mount, "/Name"), text(mount, "/Destination"));
-        if text(mount, "/Type") == "volume" && !name.is_empty() && !asked.contains(&place) {
-            let read_only = mount.get("RW") == Some(&Value::Bool(false));
-            binds.push(format!("{name}:{place}{}", if read_only { ":ro" } else { "" }).into());
+        if asked.contains(&clean(&place)) {
+            continue;
+        }
+        let read_only = mount.get("RW") == Some(&Value::Bool(false));
+        match text(mount, "/Type").as_str() {
+            "volume" if !name.is_empty() => {
+                binds.push(format!("{name}:{place}{}", if read_only { ":ro" } else { "" }).into());
+            }
+            "bind" if from_others => mounts.push(json!({
+                "Type": "bind", "Source": text(mount, "/Source"), "Target": place,
+                "ReadOnly": read_only,
+                "BindOptions": { "Propagation": text(mount, "/Propagation") },
+            })),
+            _ => {}
         }
     }
-    if !binds.is_empty() {
-        host_config.insert("Binds".to_owned(), binds.into());
+    for (key, all) in [("Binds", binds), ("Mounts", mounts)] {
+        if !all.is_empty() {
+            host_config.insert(key.to_owned(), all.into());
+        }
     }
-    // What is passed on by name needs no container to take it from any more.
+    // What is passed on by itself needs no container to take it from any more.
     host_config.insert("VolumesFrom".to_owned(), Value::Null);
     for mount in host_config.get_mut("Mounts").and_then(Value::as_array_mut).into_iter().flatten() {
         name_volume(mount, container);
@@ -178,20 +194,34 @@ fn asked_for(host_config: &Map<String, Value>) -> Vec<String> {
     let binds = binds.filter_map(|bind| {
         let mut parts = bind.as_str()?.split(':');
         let first = parts.next()?;
-        Some(parts.next().unwrap_or(first).to_owned())
+        Some(clean(parts.next().unwrap_or(first)))
     });
     let mounts = host_config.get("Mounts").and_then(Value::as_array).into_iter().flatten();
-    let mounts = mounts.filter_map(|mount| Some(mount.get("Target")?.as_str()?.to_owned()));
+    let mounts = mounts.filter_map(|mount| Some(clean(mount.get("Target")?.as_str()?)));
     binds.chain(mounts).collect()
+}
+
+/// A path as the engine shows it, however it was asked for.
+fn clean(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }
 
 /// A mount that asked for any volume gets the one that it was given.
 fn name_volume(mount: &mut Value, container: &Value) {
-    let target = text(mount, "/Target");
+    let target = clean(&text(mount, "/Target"));
     if text(mount, "/Type") != "volume" || !text(mount, "/Source").is_empty() {
         return;
     }
-    let given = array(container, "/Mounts").find(|given| text(given, "/Destination") == target);
+    let given =
+        array(container, "/Mounts").find(|given| clean(&text(given, "/Destination")) == target);
     if let (Some(given), Some(mount)) = (given, mount.as_object_mut()) {
         mount.insert("Source".to_owned(), text(given, "/Name").into());
     }
@@ -206,7 +236,7 @@ fn endpoints(container: &Value, id: &str, mode: &str) -> Vec<(String, Value)> {
     let mut all = Vec::new();
     for (network, shown) in networks {
         let mut endpoint = Map::new();
-        for key in ["IPAMConfig", "Links", "DriverOpts"] {
+        for key in ["IPAMConfig", "Links", "DriverOpts", "GwPriority"] {
             if let Some(value) = shown.get(key).filter(|value| is_set(value)) {
                 endpoint.insert(key.to_owned(), value.clone());
             }
@@ -223,6 +253,16 @@ fn endpoints(container: &Value, id: &str, mode: &str) -> Vec<(String, Value)> {
         all.push((network, Value::Object(endpoint)));
     }
     all
+}
+
+/// Whether a container's mode names this network: by its name, by its id, or as whatever is the default.
+fn is_of(container: &Value, network: &str, mode: &str) -> bool {
+    let networks = container.pointer("/NetworkSettings/Networks");
+    let shown = networks.and_then(|all| all.get(network)).unwrap_or(&Value::Null);
+    let id = text(shown, "/NetworkID");
+    network == mode
+        || (mode == "default" && network == "bridge")
+        || (mode.len() >= SHORT_ID && id.starts_with(mode))
 }
 
 fn short(id: &str) -> &str {

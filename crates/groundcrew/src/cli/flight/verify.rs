@@ -105,7 +105,9 @@ pub(super) fn summarise(
             Some(footer) if report.ended && !footer.clean_shutdown => {
                 format!("its footer says clean_shutdown = false: {}", footer.reason)
             }
-            Some(_) if report.ended => format!("{} records were lost at rings", report.overruns),
+            Some(_) if report.ended => {
+                format!("{} records were lost at rings", report.lost_at_rings())
+            }
             _ => "it has no end; `groundcrew flight recover` writes one".to_owned(),
         };
         crate::cli::print::talk(&format!("groundcrew: {} is not clean: {why}", meant.name));
@@ -149,7 +151,7 @@ pub(super) fn read(
     let (first_ns, last_ns) = report.span_ns.unwrap_or((0, 0));
     let said = Said {
         flight: meant.name.clone(),
-        clean: report.clean() && report.overruns == 0 && !report.damaged(),
+        clean: report.clean() && report.lost_at_rings() == 0 && !report.damaged(),
         damaged: report.damaged(),
         lost: report.lost(),
         segments: report.segments,
@@ -244,8 +246,13 @@ pub(super) fn losses(report: &Report) -> String {
     if more > 0 {
         lines.push(format!("and {more} more; --json lists them"));
     }
-    if report.overruns > 0 {
-        lines.push(format!("{} records were lost at rings, and counted", report.overruns));
+    let lost = report.lost_at_rings();
+    if lost > 0 {
+        let gone = match lost - report.overruns {
+            0 => String::new(),
+            gone => format!(", {gone} of them by the word of the footer alone"),
+        };
+        lines.push(format!("{lost} records were lost at rings, and counted{gone}"));
     }
     if report.dropped > 0 {
         lines.push(format!("{} segments were dropped to make room", report.dropped));

@@ -114,6 +114,62 @@ fn a_volume_without_a_name_is_passed_on_by_the_one_it_was_given() {
 }
 
 #[test]
+fn a_directory_that_another_container_lends_stays_mounted_as_it_was() {
+    let mut container = container();
+    container["HostConfig"]["VolumesFrom"] = json!(["other"]);
+    container["HostConfig"]["Binds"] = json!(["/own:/own"]);
+    let bind = |path: &str, writable: bool| {
+        json!({
+            "Type": "bind", "Source": format!("/srv{path}"), "Destination": path, "RW": writable,
+            "Propagation": "rprivate",
+        })
+    };
+    container["Mounts"] = json!([bind("/own", true), bind("/lent", true), bind("/read", false)]);
+    let lent = |path: &str, read_only: bool| {
+        json!({
+            "Type": "bind", "Source": format!("/srv{path}"), "Target": path, "ReadOnly": read_only,
+            "BindOptions": { "Propagation": "rprivate" },
+        })
+    };
+    let host_config = made(&container)["HostConfig"].clone();
+    assert_eq!(host_config["Mounts"], json!([lent("/lent", false), lent("/read", true)]));
+    assert_eq!(host_config["Binds"], json!(["/own:/own"]));
+}
+
+#[test]
+fn a_path_is_asked_for_once_however_it_is_written() {
+    for path in ["/data", "/data/", "//data", "/x/../data/."] {
+        let mut container = container();
+        container["HostConfig"]["Binds"] = json!([format!("named:{path}")]);
+        container["HostConfig"]["Mounts"] = json!([{ "Type": "volume", "Target": "/some/" }]);
+        container["Mounts"] = json!([
+            { "Type": "volume", "Name": "named", "Destination": "/data", "RW": true },
+            { "Type": "volume", "Name": "any", "Destination": "/some", "RW": true },
+        ]);
+        let host_config = made(&container)["HostConfig"].clone();
+        assert_eq!(host_config["Binds"], json!([format!("named:{path}")]));
+        assert_eq!(host_config["Mounts"][0]["Source"], "any", "{path}");
+    }
+}
+
+#[test]
+fn the_network_that_its_mode_means_is_the_containers_own() {
+    let id = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    for (mode, own) in [("default", "bridge"), ("own", "own"), (id, "own"), ("0123456789ab", "own")]
+    {
+        let mut container = container();
+        container["HostConfig"]["NetworkMode"] = mode.into();
+        container["NetworkSettings"]["Networks"] = json!({
+            "a": { "NetworkID": "ff" }, own: { "NetworkID": id, "GwPriority": 7 },
+        });
+        let template = like(&container, Some(&image()), &change());
+        let asked = &template.create["NetworkingConfig"]["EndpointsConfig"];
+        assert_eq!(*asked, json!({ own: { "GwPriority": 7 } }), "{mode}");
+        assert_eq!(template.connect, [("a".to_owned(), json!({}))], "{mode}");
+    }
+}
+
+#[test]
 fn only_what_was_asked_for_of_a_network_is_asked_for_again() {
     let mut container = container();
     container["HostConfig"]["NetworkMode"] = "own".into();
