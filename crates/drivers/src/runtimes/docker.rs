@@ -74,6 +74,12 @@ const SHORT: usize = 12;
 /// Lines of output that are shown.
 const OUTPUT_LINES: usize = 50;
 
+/// Where it is written down what an app's containers were like.
+#[must_use]
+pub fn kept(state: &Path, app: &str) -> PathBuf {
+    look::records(state, app).join("containers")
+}
+
 /// Which container, where.
 #[derive(Clone, Debug)]
 pub struct Settings {

@@ -22,6 +22,9 @@ use crate::durable::{self, Site};
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
 
+/// Containers that are gone and of which it is on record what they were like.
+const GONE_MAX: usize = 16;
+
 /// In the name of a container that is being made, before the update that makes it.
 const NEW: &str = "new-";
 
@@ -190,20 +193,46 @@ impl DockerRuntime {
         Ok(())
     }
 
-    /// Removes what is aside for longer than anybody may want it back.
-    fn prune(&self, all: &[Container], place: &str, record: &Record) -> Result<(), Error> {
-        let aside = all.iter().filter(|one| one.part == Part::Aside && one.id() != place);
-        let aside: Vec<&Container> = aside.collect();
-        let excess = aside.len().saturating_sub(ASIDE_MAX);
-        for one in aside.into_iter().take(excess).filter(|one| !one.is_alive()) {
+    /// Removes what is aside for longer than anybody may want it back, once `placed` is in place: what never
+    /// ran, and of the rest all but those that were started last.
+    fn prune(&self, all: &[Container], placed: &str, record: &Record) -> Result<(), Error> {
+        let is_ours = |one: &&Container| {
             // What we did not make may hold what no record of ours can bring back.
-            let ours = text(&one.shown, "/Config/Labels/groundcrew.release");
-            let known = record.start_of_any(&one.id()) || !one.was_started();
-            if !ours.is_empty() && self.kept(&one.id()).is_some() && known {
-                self.api.delete(&format!("/containers/{}", one.id()))?;
+            let label = text(&one.shown, "/Config/Labels/groundcrew.release");
+            let aside = one.part == Part::Aside && one.id() != placed;
+            aside && !label.is_empty() && !one.is_alive() && self.kept(&one.id()).is_some()
+        };
+        let (ran, never): (Vec<&Container>, Vec<&Container>) =
+            all.iter().filter(is_ours).partition(|one| one.was_started());
+        // The one that just gave up the name is not among them yet.
+        let gave_up = usize::from(look::in_place(all).is_some());
+        let excess = (ran.len() + gave_up).saturating_sub(ASIDE_MAX);
+        let ran = ran.into_iter().take(excess).filter(|one| record.start_of_any(&one.id()));
+        for one in ran.chain(never) {
+            self.api.delete(&format!("/containers/{}", one.id()))?;
+        }
+        self.forget(all);
+        Ok(())
+    }
+
+    /// Forgets what containers were like that are gone for longer than anybody may want one like them.
+    fn forget(&self, all: &[Container]) {
+        let mut gone = Vec::new();
+        for entry in fs::read_dir(self.dir.join("containers")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let is_there = all.iter().any(|one| Some(one.id()) == id);
+            if let (false, Ok(written)) = (is_there, entry.metadata().and_then(|of| of.modified()))
+            {
+                gone.push((written, path));
             }
         }
-        Ok(())
+        gone.sort();
+        let excess = gone.len().saturating_sub(GONE_MAX);
+        for (_, path) in gone.into_iter().take(excess) {
+            // What stays costs a little room, and is tried again by the next update.
+            fs::remove_file(path).ok();
+        }
     }
 
     fn keep_path(&self, id: &str) -> PathBuf {

@@ -228,6 +228,11 @@ impl Round<'_> {
         wrong(strange || all.len() > ASIDE_MAX + 1, format!("{all:?}: what are they?"));
         let of_commands = |name: &str| name.contains("-migrate-") || name.contains("-hook-");
         wrong(all.iter().any(|(name, _)| of_commands(name)), format!("{all:?}: commands are left"));
+        let files = yard.files("state/runs/web");
+        let known = |name: &str| ["docker.json", "images.json", "mounts.json"].contains(&name);
+        let of_container = |name: &str| name.len() == "containers/.json".len() + 64;
+        let strange = files.iter().find(|name| !known(name) && !of_container(name));
+        wrong(strange.is_some(), format!("{strange:?} is left"));
         if !all.iter().any(|(name, _)| name == "web") {
             return problems;
         }

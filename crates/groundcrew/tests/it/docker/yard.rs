@@ -216,6 +216,22 @@ impl Yard {
         Some(asking.join().unwrap()?.body.trim().to_owned())
     }
 
+    /// The files below a directory and one below that.
+    pub(crate) fn files(&self, dir: &str) -> Vec<String> {
+        let list = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        let name = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+        let mut all = Vec::new();
+        for entry in list(self.path(dir)) {
+            let within = list(entry.path()).map(|one| format!("{}/{}", name(&entry), name(&one)));
+            let before = all.len();
+            all.extend(within);
+            if all.len() == before {
+                all.push(name(&entry));
+            }
+        }
+        all
+    }
+
     /// The versions that were started on this data, oldest first: what lies in the volume.
     pub(crate) fn starts(&self) -> Vec<String> {
         let path = self.path("root/volumes/webdata/_data/starts");
