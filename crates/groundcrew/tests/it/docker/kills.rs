@@ -2,9 +2,8 @@
 //! engine's own client and the volume show it.
 //!
 //! A round offers a candidate, good and bad ones in turn, and strikes at an instant that is drawn: half of
-//! them by time, half shortly after the journal shows a phase that is drawn. `GROUNDCREW_DOCKER_KILLS` and
-//! `GROUNDCREW_DOCKER_ENGINE_KILLS` say how many rounds there are, `GROUNDCREW_DOCKER_SEED` where chance
-//! begins.
+//! them by time, half shortly after the journal shows a phase that is drawn. `GROUNDCREW_DOCKER_KILLS` says
+//! how many rounds there are, `GROUNDCREW_DOCKER_SEED` where chance begins.
 
 #![expect(clippy::print_stderr, reason = "without its seed a run cannot be played again")]
 
@@ -67,12 +66,6 @@ const WAITS_FOR_GOOD: Duration = Duration::from_secs(3);
 /// Containers aside: those that are kept, the one that somebody made, one that never came into place.
 const ASIDE_MAX: usize = 4;
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Victim {
-    Agent,
-    Engine,
-}
-
 #[derive(Debug)]
 struct Candidate {
     version: String,
@@ -101,7 +94,7 @@ fn seed() -> u64 {
     seed
 }
 
-fn strike_many(victim: Victim, count: u32) {
+fn strike_many(count: u32) {
     let mut random = Random::new(seed());
     let mut yard = Yard::new();
     yard.run_by_hand("1.0.0", &[]);
@@ -119,7 +112,7 @@ fn strike_many(victim: Victim, count: u32) {
         let (since, before) = (journal.last().unwrap(), yard.starts());
         let from = before.last().unwrap().clone();
         let mut round = Round { yard: &mut yard, candidate, since, before, from };
-        let told = round.play(victim, &mut random);
+        let told = round.play(&mut random);
         let rows = round.yard.docker(&["exec", "web", "cat", "/data/rows"]);
         let expected: Vec<String> = (1..=number).map(|row| row.to_string()).collect();
         assert_eq!(rows, expected.join("\n"), "{told}");
@@ -128,19 +121,14 @@ fn strike_many(victim: Victim, count: u32) {
 }
 
 impl Round<'_> {
-    fn play(&mut self, victim: Victim, random: &mut Random) -> String {
+    fn play(&mut self, random: &mut Random) -> String {
         if self.yard.host.agent_pid().is_none() {
             self.yard.host.start_agent().unwrap();
         }
         self.yard.offer(&self.candidate.version, self.candidate.health, &[]);
         let struck = self.wait(random);
-        match victim {
-            Victim::Agent => {
-                self.yard.host.end_agent(Signal::KILL).unwrap();
-                self.yard.host.start_agent().unwrap();
-            }
-            Victim::Engine => self.yard.restart_engine(),
-        }
+        self.yard.host.end_agent(Signal::KILL).unwrap();
+        self.yard.host.start_agent().unwrap();
         let begun = Instant::now();
         let mut waits_since = None;
         let resting = reached(REST_WITHIN, || self.is_at_rest(&mut waits_since));
@@ -276,11 +264,5 @@ impl Round<'_> {
 /// RUN-2: the agent is killed; the next one finishes the job.
 #[test]
 fn an_agent_killed_at_any_instant_leaves_one_container_with_its_data() {
-    strike_many(Victim::Agent, rounds("GROUNDCREW_DOCKER_KILLS", 10));
-}
-
-/// RUN-2: the engine and all containers are killed, and the engine comes back.
-#[test]
-fn an_engine_killed_at_any_instant_leaves_one_container_with_its_data() {
-    strike_many(Victim::Engine, rounds("GROUNDCREW_DOCKER_ENGINE_KILLS", 5));
+    strike_many(rounds("GROUNDCREW_DOCKER_KILLS", 10));
 }

@@ -69,12 +69,6 @@ impl Yard {
     }
 
     /// The engine and all containers are killed, and the engine is started again.
-    pub(crate) fn restart_engine(&mut self) {
-        self.kill_engine();
-        self.engine = engine(self.dir.path(), &self.network);
-        self.wait_for_engine();
-    }
-
     pub(crate) fn kill_engine(&mut self) {
         self.engine.kill().unwrap();
         self.engine.wait().unwrap();
