@@ -17,7 +17,7 @@ use crate::steps::{self, Step, cargo, say};
 const EXIT_MISSING: u8 = 3;
 
 /// A program that the tests need, the Debian packages that bring it, and what for.
-const NEEDED: [(&str, &[&str], &str); 22] = [
+const NEEDED: [(&str, &[&str], &str); 23] = [
     ("cc", &["gcc", "libc6-dev"], "compiles the bundled SQLite"),
     ("setfattr", &["attr"], "snapshots keep extended attributes"),
     ("setfacl", &["acl"], "snapshots keep access lists"),
@@ -40,10 +40,11 @@ const NEEDED: [(&str, &[&str], &str); 22] = [
     ("dockerd", &["docker.io"], "an engine whose containers are updated"),
     ("iptables", &["iptables"], "the engine's networks"),
     ("ip", &["iproute2"], "a network of its own for the engine"),
-    ("busybox", &["busybox-static"], "what is in the images"),
+    ("busybox", &["busybox-static"], "what is in the images, and on small hosts"),
     ("docker-registry", &["docker-registry"], "images are looked for in a real registry"),
     ("openssl", &["openssl"], "certificates of a registry, signatures of images"),
     (POSTGRES, &["postgresql-15"], "a database that is updated and brought back"),
+    (SSHD, &["openssh-server"], "another host that flights are pulled from"),
 ];
 
 /// Debian keeps what makes a place for Python's packages in a package of its own.
@@ -51,10 +52,15 @@ const VENV: &str = "/usr/lib/python3.11/ensurepip/__init__.py";
 /// Debian keeps the server outside of `PATH`.
 const POSTGRES: &str = "/usr/lib/postgresql/15/bin/postgres";
 
-/// Debian's package makes and starts a database of its own unless this file says no; the tests make
-/// theirs. What is there already stays.
-const NO_CLUSTER: (&str, &str) =
-    ("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n");
+/// Debian keeps that one outside of `PATH` of most.
+const SSHD: &str = "/usr/sbin/sshd";
+
+/// Packages of Debian's that start something of their own unless a file says no: which program, the
+/// file, what it says. The tests start theirs. What is there already stays.
+const QUIET: [(&str, &str, &str); 2] = [
+    (POSTGRES, "/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n"),
+    (SSHD, "/etc/ssh/sshd_not_to_be_run", ""),
+];
 
 /// Brings what is missing; `Some` with the exit code when a person has to.
 pub(crate) fn provide() -> Result<Option<ExitCode>> {
@@ -70,8 +76,8 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
         commands.push(format!("apt-get install -y --no-install-recommends {}", packages.join(" ")));
         if is_root()? && is_on(&path, "apt-get") {
             steps.push(Step::new("package lists", apt(&["update", "--quiet=2"])));
-            if !is_there(POSTGRES) {
-                forbid_cluster()?;
+            for (_, path, text) in QUIET.iter().filter(|(program, ..)| !is_there(program)) {
+                forbid(path, text)?;
             }
             let install = ["install", "--yes", "--quiet=2", "--no-install-recommends"];
             steps.push(Step::new("packages", apt(&[install.as_slice(), &packages].concat())));
@@ -96,8 +102,7 @@ pub(crate) fn provide() -> Result<Option<ExitCode>> {
     Ok(Some(ExitCode::from(EXIT_MISSING)))
 }
 
-fn forbid_cluster() -> Result<()> {
-    let (path, text) = NO_CLUSTER;
+fn forbid(path: &str, text: &str) -> Result<()> {
     if fs::exists(path).with_context(|| format!("cannot look for {path}"))? {
         return Ok(());
     }

@@ -6,13 +6,12 @@
 //! start.
 
 mod bare;
-mod demo;
 mod rig;
 mod steps;
 #[cfg(test)]
 mod tidy;
 
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use steps::{Step, cargo, say};
@@ -31,6 +30,8 @@ usage: cargo xtask COMMAND
   tidy           the tests about the tree itself, with the figures they print";
 
 const EXIT_USAGE: u8 = 2;
+const DOCS: &str = "test --quiet --package groundcrew --bin groundcrew the_reference";
+const TIDY: &str = "test --quiet --package xtask tidy -- --show-output";
 
 /// The rig's benchmarks beside others are read by the lints, too, though nothing else builds them.
 const PEERS: &str = "groundcrew-rig/peers";
@@ -43,19 +44,16 @@ fn main() -> ExitCode {
     let ended = match words.as_slice() {
         ["check"] => check(),
         ["test"] => test(),
-        ["demo", args @ ..] => demo::play(args),
-        ["sim", args @ ..] => steps::replace_with(simulator(args)),
+        ["demo", args @ ..] => rig::play_demo(args),
+        ["sim", args @ ..] => steps::replace_with(rig::run("groundcrew-sim", &[], args)),
         [what @ ("soak" | "bench"), args @ ..] => rig::become_rig(what, args),
-        ["fuzz", args @ ..] => steps::replace_with(fuzzer(args)),
+        ["fuzz", args @ ..] => steps::replace_with(rig::run("groundcrew-fuzz", &[], args)),
         ["docs"] => steps::run(vec![docs_step()]),
-        ["tidy"] => steps::run(vec![tidy_step()]),
-        ["help" | "--help" | "-h"] => {
+        ["tidy"] => steps::replace_with(cargo(&TIDY.split(' ').collect::<Vec<_>>())),
+        words => {
             say(USAGE);
-            return ExitCode::SUCCESS;
-        }
-        _ => {
-            say(USAGE);
-            return ExitCode::from(EXIT_USAGE);
+            let is_asked = matches!(words, ["help" | "--help" | "-h"]);
+            return ExitCode::from(if is_asked { 0 } else { EXIT_USAGE });
         }
     };
     ended.unwrap_or_else(|error| {
@@ -65,7 +63,7 @@ fn main() -> ExitCode {
 }
 
 fn check() -> Result<ExitCode> {
-    let mut steps = common_steps();
+    let mut steps = common_steps(Vec::new());
     if steps::works(&mut cargo(&["deny", "--version"])) {
         steps.push(Step::new("dependency rules", cargo(&["deny", "check"])));
     } else {
@@ -78,11 +76,13 @@ fn test() -> Result<ExitCode> {
     if let Some(missing) = bare::provide()? {
         return Ok(missing);
     }
-    let mut steps = common_steps();
-    steps.push(Step::new("simulator", simulator(&["--report"])));
+    // All that runs below in one go: one package alone has other features, and is compiled anew.
+    let build = Step::new("build", cargo(&["build", "--workspace", "--bins", "--tests"]));
+    // It needs processors and nothing else, and most tests wait: it takes what they leave.
+    let simulator = rig::built("groundcrew-sim", &["--report"])?;
+    let mut steps = common_steps(vec![build, Step::beside("simulator", &simulator)]);
     // The whole story with the real binary, as a person would see it.
-    let demo = ["run", "--quiet", "--package", "groundcrew", "--", "demo", "--json"];
-    steps.push(Step::new("demo", cargo(&demo)));
+    steps.push(Step::new("demo", rig::built("groundcrew", &["demo", "--json"])?));
     let soaks = [
         ("kills", "--kills", "ledger"),
         ("power cuts", "--power-cuts", "ledger"),
@@ -90,19 +90,20 @@ fn test() -> Result<ExitCode> {
         ("power cuts under the recorder", "--power-cuts", "recorder"),
     ];
     for (name, blows, app) in soaks {
-        let args = [blows, BLOWS, "--app", app, "--json"];
-        steps.push(Step::new(name, rig::rig(&[], "soak", &args)));
+        let soak = ["soak", blows, BLOWS, "--app", app, "--json"];
+        steps.push(Step::new(name, rig::built("groundcrew-rig", &soak)?));
     }
     steps::run(steps)
 }
 
-fn common_steps() -> Vec<Step> {
+fn common_steps(before_tests: Vec<Step>) -> Vec<Step> {
     let clippy =
-        ["clippy", "--workspace", "--all-targets", "--features", PEERS, "--", "-D", "warnings"];
+        ["clippy", "--workspace", "--all-targets", "--features", PEERS, "--", "-Dwarnings"];
     let mut steps = vec![
         Step::new("format", cargo(&["fmt", "--all", "--check"])),
         Step::new("lints", cargo(&clippy)),
     ];
+    steps.extend(before_tests);
     steps.extend(test_steps());
     let mut documentation = cargo(&["doc", "--workspace", "--no-deps", "--quiet"]);
     // Module docs speak to whoever changes the module, so they may link to what is private.
@@ -112,7 +113,7 @@ fn common_steps() -> Vec<Step> {
     steps
 }
 
-/// nextest runs no examples in documentation, so they are a step of their own.
+/// nextest runs no examples in documentation: they are a step of their own.
 fn test_steps() -> Vec<Step> {
     if steps::works(&mut cargo(&["nextest", "--version"])) {
         return vec![
@@ -120,33 +121,13 @@ fn test_steps() -> Vec<Step> {
             Step::new("examples", cargo(&["test", "--workspace", "--doc", "--quiet"])),
         ];
     }
-    say("cargo-nextest is not installed here: using cargo test, which is slower.");
-    say("To install it: cargo install --locked cargo-nextest");
+    say("cargo test is slower than cargo-nextest: cargo install --locked cargo-nextest");
     vec![Step::new("tests and examples", cargo(&["test", "--workspace", "--no-fail-fast"]))]
-}
-
-fn simulator(args: &[&str]) -> Command {
-    let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-sim", "--"]);
-    run.args(args);
-    run
-}
-
-fn fuzzer(args: &[&str]) -> Command {
-    let mut run = cargo(&["run", "--quiet", "--package", "groundcrew-fuzz", "--bin"]);
-    run.args(["groundcrew-fuzz", "--"]).args(args);
-    run
 }
 
 /// Each generated document has a test that it is up to date, which can also write it.
 fn docs_step() -> Step {
-    let args =
-        ["test", "--quiet", "--package", "groundcrew", "--bin", "groundcrew", "the_reference"];
-    let mut write = cargo(&args);
+    let mut write = cargo(&DOCS.split(' ').collect::<Vec<_>>());
     write.env("UPDATE_EXPECT", "1");
     Step::new("reference", write)
-}
-
-fn tidy_step() -> Step {
-    let args = ["test", "--quiet", "--package", "xtask", "tidy", "--", "--show-output"];
-    Step::new("tidy", cargo(&args))
 }

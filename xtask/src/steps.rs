@@ -1,8 +1,8 @@
-//! Runs programs one after the other and says which, and how long each took.
+//! Runs programs one after the other, or beside those behind them, and says how long each took.
 
 use std::io::{self, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
@@ -12,29 +12,67 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) struct Step {
     name: &'static str,
     command: Command,
+    beside: bool,
 }
 
 impl Step {
     /// A step under a name for people.
     pub(crate) fn new(name: &'static str, command: Command) -> Self {
-        Self { name, command }
+        Self { name, command, beside: false }
+    }
+
+    /// One that runs beside those behind it, when nobody else wants to: a program that starts no
+    /// others, for it is killed when a step fails.
+    pub(crate) fn beside(name: &'static str, program: &Command) -> Self {
+        let mut command = Command::new("nice");
+        command.args(["-n", "19"]).arg(program.get_program()).args(program.get_args());
+        Self { name, command, beside: true }
+    }
+}
+
+/// A step at work; it is ended when this is dropped.
+struct Running {
+    place: String,
+    begun: Instant,
+    command: Command,
+    child: Child,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+impl Running {
+    fn wait(mut self) -> Result<()> {
+        let status = self.child.wait().context("cannot wait for a step")?;
+        let (place, seconds) = (&self.place, self.begun.elapsed().as_secs_f64());
+        if !status.success() {
+            bail!("{place} failed after {seconds:.1} s with {status}: {:?}", self.command);
+        }
+        say(&format!("{place}: ok, {seconds:.1} s"));
+        Ok(())
     }
 }
 
 /// Runs the steps until one fails.
 pub(crate) fn run(steps: Vec<Step>) -> Result<ExitCode> {
     let (begun, total) = (Instant::now(), steps.len());
-    for (index, Step { name, mut command }) in steps.into_iter().enumerate() {
+    let mut others = Vec::new();
+    for (index, Step { name, mut command, beside }) in steps.into_iter().enumerate() {
         let place = format!("[{}/{total}] {name}", index + 1);
         say(&format!("{place} …"));
-        let step_begun = Instant::now();
-        let status = command.status().with_context(|| cannot_start(&command))?;
-        let seconds = step_begun.elapsed().as_secs_f64();
-        if !status.success() {
-            bail!("{place} failed after {seconds:.1} s with {status}: {command:?}");
+        let child = command.spawn().with_context(|| cannot_start(&command))?;
+        let running = Running { place, begun: Instant::now(), command, child };
+        if beside {
+            others.push(running);
+        } else {
+            running.wait()?;
         }
-        say(&format!("{place}: ok, {seconds:.1} s"));
     }
+    others.into_iter().try_for_each(Running::wait)?;
     say(&format!("all {total} steps passed in {:.0} s", begun.elapsed().as_secs_f64()));
     Ok(ExitCode::SUCCESS)
 }
@@ -83,5 +121,26 @@ mod tests {
         assert!(error.to_string().starts_with("[1/2] bad failed after"), "{error}");
         let error = run(vec![step("gone", "/nonexistent")]).unwrap_err();
         assert_eq!(error.to_string(), "cannot start /nonexistent");
+    }
+
+    #[test]
+    fn what_runs_beside_is_waited_for_fails_the_command_and_dies_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = |text: &str| {
+            let mut shell = Command::new("sh");
+            shell.args(["-c", &format!("cd \"$0\"; {text}")]).arg(dir.path());
+            shell
+        };
+        let go = script(": > go; until [ -e done ]; do sleep 0.01; done");
+        let wait = script("until [ -e go ]; do sleep 0.01; done; : > done; exit 3");
+        let error = run(vec![Step::beside("waits", &wait), Step::new("goes", go)]).unwrap_err();
+        assert!(error.to_string().starts_with("[1/2] waits failed after"), "{error}");
+
+        let stay = script("echo $$ > new; mv new pid; exec sleep 600");
+        let fail = script("until [ -e pid ]; do sleep 0.01; done; false");
+        let error = run(vec![Step::beside("stays", &stay), Step::new("fails", fail)]).unwrap_err();
+        assert!(error.to_string().starts_with("[2/2] fails failed after"), "{error}");
+        let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
+        assert!(!std::path::Path::new("/proc").join(pid.trim()).exists(), "it is still there");
     }
 }

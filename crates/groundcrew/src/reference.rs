@@ -21,7 +21,7 @@ const NOTICES_IN: [&str; 4] = [
 ];
 
 /// What each command may end with beside 0; 2 is for every one.
-const CODES_OF: [(&str, &[u8]); 55] = [
+const CODES_OF: [(&str, &[u8]); 56] = [
     ("init", &[1]),
     ("config check", &[]),
     ("config show", &[]),
@@ -64,6 +64,7 @@ const CODES_OF: [(&str, &[u8]); 55] = [
     ("flight cat", &[1, 6]),
     ("flight tail", &[1, 6]),
     ("flight verify", &[1, 6]),
+    ("flight pull", &[1, 3, 4, 6, 75]),
     ("flight recover", &[1, 75]),
     ("flight summarise", &[1, 6]),
     ("flight report", &[1, 6]),

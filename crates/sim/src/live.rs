@@ -110,7 +110,7 @@ pub fn load(world: &Shared) -> App {
     let mut world = world.borrow_mut();
     let mut app = App::default();
     for entry in world.journal.clone() {
-        match app.clone().apply(&entry) {
+        match app.apply(&entry) {
             Ok(next) => app = next,
             Err(unexpected) => {
                 world.violation(format!("the journal does not fold: {unexpected}"));

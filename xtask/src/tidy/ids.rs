@@ -6,7 +6,7 @@ use super::{File, files, is_test};
 use crate::steps::ROOT;
 
 /// Lines that `docs/spec/untested.txt` may have. Only ever lowered.
-const UNTESTED_MAX: usize = 120;
+const UNTESTED_MAX: usize = 119;
 
 fn is_id(word: &str) -> bool {
     word.split_once('-').is_some_and(|(letters, digits)| {

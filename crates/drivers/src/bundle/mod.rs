@@ -52,6 +52,7 @@ pub use publish::{
 };
 pub use read::{Bundle, Channel, Head, read_channel, versions};
 pub use release::{Migrate, ReleaseToml, Run, SCHEMA, Sha256};
+pub(crate) use release::{default_timeout, parse_duration};
 pub use sign::Key;
 pub use unpack::{Expected, Unpacked, notes, unpack, unpack_counting, verify_unpacked};
 pub use write::{Content, FileToWrite, seal, write, write_channel};

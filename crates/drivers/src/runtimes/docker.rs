@@ -19,12 +19,15 @@
 //! - While an update is open, the engine starts nothing by itself: a container that we stop or make has the
 //!   restart policy `no` until it is handed over, and what its owner wants is written down first.
 //! - A container is removed only when what it was like is on record and durable, and never with its volumes.
+//! - Whoever lives in the network of the app's container follows it ([`follow`]).
 //! - A container that the engine removes by itself (`--rm`) is refused: there would be no way back.
 
 pub mod api;
 mod command;
 mod error;
+mod follow;
 mod images;
+mod listen;
 mod look;
 mod mounts;
 mod place;
@@ -49,7 +52,9 @@ use error::Error;
 use look::Container;
 use record::Record;
 
+pub use command::{MIGRATE_DOWN, MIGRATE_UP};
 pub use images::EngineImages;
+pub use listen::{Heard, Listener};
 pub use look::repository;
 pub use mounts::mounts;
 pub use probes::ContainerAsker;
@@ -63,8 +68,17 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// Time between two looks at a container that is about to change.
 const TICK: Duration = Duration::from_millis(50);
 
+/// Characters of an id in the name of a container that is aside.
+const SHORT: usize = 12;
+
 /// Lines of output that are shown.
 const OUTPUT_LINES: usize = 50;
+
+/// Where it is written down what an app's containers were like.
+#[must_use]
+pub fn kept(state: &Path, app: &str) -> PathBuf {
+    look::records(state, app).join("containers")
+}
 
 /// Which container, where.
 #[derive(Clone, Debug)]

@@ -112,6 +112,8 @@ fn run_2_an_agent_that_dies_at_any_request_leaves_what_the_next_one_completes() 
                 "app:1.0.0",
             ]);
             engine.docker(&["exec", NAME, "sh", "-c", "echo precious > /data/row"]);
+            let side = ["run", "-d", "--network", "container:app", "--restart", "always"];
+            engine.docker(&[&side[..], &["--name", "side", "app:1.0.0"]].concat());
             let socket = engine.path(&format!("gate-{number}-{blow:?}"));
             let seen = gate(&engine.socket(), socket.clone(), number, blow);
             let first = update(&mut engine.runtime_at(&socket, None), &old, &new, 0);
@@ -129,7 +131,13 @@ fn run_2_an_agent_that_dies_at_any_request_leaves_what_the_next_one_completes() 
             assert_eq!(engine.docker(&["exec", NAME, "cat", "/data/row"]), "precious", "{what}");
             let shown = engine.inspect(NAME);
             assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
-            assert_eq!(engine.docker(&["ps", "--all", "--quiet"]).lines().count(), 2, "{what}");
+            let side = engine.inspect("side");
+            let network = format!("container:{}", shown["Id"].as_str().unwrap());
+            assert_eq!(side["HostConfig"]["NetworkMode"], network, "{what}");
+            assert_eq!(side["State"]["Running"], true, "{what}");
+            assert_eq!(side["HostConfig"]["RestartPolicy"]["Name"], "always", "{what}");
+            let all = engine.docker(&["ps", "--all", "--quiet"]);
+            assert_eq!(all.lines().count(), 4, "{what}: each has one aside");
             engine.clear();
         }
     }

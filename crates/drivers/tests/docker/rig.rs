@@ -46,6 +46,8 @@ impl Engine {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         fs::remove_file(self.path("pid")).ok();
+        // As `/run` after a boot: what is noted there of processes is no longer so.
+        fs::remove_dir_all(self.path("exec")).unwrap();
         self.process = spawn(self.dir.path());
         self.wait_until_it_answers();
     }

@@ -170,3 +170,86 @@ fn run_2_a_crash_is_by_itself_and_the_end_of_the_engine_is_not() {
     let ended = runtime.observe().unwrap().ended.unwrap();
     assert!(!ended.by_itself, "{ended:?}");
 }
+
+#[test]
+fn run_2_who_lives_in_the_network_of_a_container_follows_it_and_comes_back_with_it() {
+    let engine = Engine::start();
+    let old = engine.release("1.0.0", SERVES);
+    let new = engine.release("2.0.0", SERVES);
+    engine.docker(&["run", "-d", "--name", NAME, "--hostname", "shared", "app:1.0.0"]);
+    let network = "container:app";
+    for (name, restart) in [("side", "always"), ("idle", "no")] {
+        let words = ["run", "-d", "--network", network, "--restart", restart, "-e", "MINE=1"];
+        engine.docker(&[&words[..], &["--name", name, "app:1.0.0"]].concat());
+    }
+    engine.docker(&["stop", "--time", "0", "idle"]);
+    let first = [engine.inspect("side"), engine.inspect("idle")];
+    let mut runtime = engine.runtime(None);
+
+    exchange(&mut runtime, &old, &new, "txn-1", false);
+    let id = engine.inspect(NAME)["Id"].as_str().unwrap().to_owned();
+    for (name, runs, restart) in [("side", true, "always"), ("idle", false, "no")] {
+        let shown = engine.inspect(name);
+        assert_eq!(shown["HostConfig"]["NetworkMode"], format!("container:{id}"), "{name}");
+        assert_eq!(shown["State"]["Running"], runs, "{name}");
+        assert_eq!(shown["HostConfig"]["RestartPolicy"]["Name"], restart, "{name}");
+        assert!(shown["Config"]["Env"].as_array().unwrap().contains(&"MINE=1".into()), "{name}");
+    }
+    assert_eq!(engine.docker(&["exec", "side", "hostname"]), "shared");
+
+    exchange(&mut runtime, &new, &old, "txn-1", true);
+    for (name, before) in ["side", "idle"].into_iter().zip(&first) {
+        let shown = engine.inspect(name);
+        assert_eq!(shown["Id"], before["Id"], "{name}: the very container comes back");
+        assert_eq!(shown["State"]["Running"], name == "side", "{name}");
+        let policy = |shown: &serde_json::Value| shown["HostConfig"]["RestartPolicy"].clone();
+        assert_eq!(policy(&shown), policy(before), "{name}");
+    }
+
+    // The same container once more: its network is a new one all the same.
+    let before = engine.inspect("side")["State"]["StartedAt"].clone();
+    exchange(&mut runtime, &old, &old, "txn-2", false);
+    assert_ne!(engine.inspect("side")["State"]["StartedAt"], before);
+    exchange(&mut runtime, &old, &new, "txn-3", false);
+    assert_ne!(engine.inspect(NAME)["Id"], id, "what the first try left is not tried once more");
+    assert_eq!(engine.docker(&["exec", "side", "hostname"]), "shared");
+}
+
+#[test]
+fn run_2_what_is_aside_does_not_pile_up_and_what_people_made_stays() {
+    let engine = Engine::start();
+    let mut old = engine.release("1.0.0", SERVES);
+    engine.docker(&["run", "-d", "--name", NAME, "app:1.0.0"]);
+    let made = engine.inspect(NAME)["Id"].as_str().unwrap().to_owned();
+    let mut runtime = engine.runtime(None);
+    let kept = groundcrew_drivers::runtimes::docker::kept(&engine.path("state"), NAME);
+    std::fs::create_dir_all(&kept).unwrap();
+    for number in 0..30 {
+        std::fs::File::create(kept.join(format!("gone-{number}.json"))).unwrap();
+    }
+    for number in 2..=5 {
+        let new = engine.release(&format!("{number}.0.0"), SERVES);
+        // The agent is interrupted before it starts it, and goes back.
+        let txn = &TxnId::from(format!("cut-{number}").as_str());
+        runtime.stop(&StopOrder { installed: Some(&old), txn }).unwrap();
+        runtime.switch(&SwitchOrder { to: Some(&new), txn, back: false }).unwrap();
+        runtime.switch(&SwitchOrder { to: Some(&old), txn, back: true }).unwrap();
+        let order = StartOrder { installed: &old, txn, run: "back-0", attended: false };
+        runtime.start(&order).unwrap();
+        exchange(&mut runtime, &old, &new, &format!("txn-{number}"), false);
+        // What is in place, what it came from, one more, and what somebody made.
+        let all = engine.docker(&["ps", "--all", "--quiet", "--no-trunc"]);
+        assert!(all.lines().count() <= 4, "{number}: {all}");
+        assert!(all.contains(&made), "{number}: {all}");
+        let is_old = |id: &str| engine.inspect(id)["Image"] == old.release.digest.as_str();
+        assert!(all.lines().any(is_old), "{number}: there is a way back");
+        old = new;
+    }
+    let kept: Vec<String> = std::fs::read_dir(kept)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert!(kept.len() <= 16 + 4, "{kept:?}");
+    assert!(kept.contains(&format!("{made}.json")), "{kept:?}");
+    assert_eq!(engine.alive(), [old.release.digest]);
+}

@@ -2,7 +2,8 @@
 //! look costs.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -44,6 +45,15 @@ fn a_password_opens_the_registry_and_no_error_shows_it() {
     put(&dir.at("password"), &format!("{PASSWORD}\n"));
     let given = Keys::Given { username: "joe".to_owned(), password_file: dir.at("password") };
     assert_eq!(ask(given), Ok("1.0.0".to_owned()));
+
+    put(&dir.at("changing"), "letmein");
+    let mut settings_of = settings(&registry.address, "stable");
+    settings_of.access.keys =
+        Keys::Given { username: "joe".to_owned(), password_file: dir.at("changing") };
+    let mut source = open(settings_of);
+    assert!(source.find(&Follow::Channel).is_err());
+    put(&dir.at("changing"), PASSWORD);
+    assert_eq!(release(source.find(&Follow::Channel)).version, "1.0.0", "it counts at once");
 
     let wrong = docker_config(&dir.at("wrong.json"), &registry.address, "letmein");
     let error = ask(wrong).unwrap_err();
@@ -144,6 +154,25 @@ impl Small {
     }
 }
 
+/// A registry that does not say the digest is asked for the manifest, and no further.
+#[test]
+fn a_registry_without_digests_costs_a_manifest_per_look() {
+    let server = Server::new(|asked| match Small::new().answer(asked) {
+        Reply::With(status, mut headers, body) => {
+            headers.retain(|(name, _)| *name == "content-type");
+            Reply::With(status, headers, body)
+        }
+        other => other,
+    });
+    let mut source = open(settings(&server.address, "stable"));
+    let first = source.find(&Follow::Channel);
+    assert_eq!(release(first.clone()).digest.as_str(), Small::new().digest().as_str());
+    assert_eq!(source.find(&Follow::Channel), first);
+    let manifest = "/v2/team/tiles/manifests/stable";
+    let wanted = [format!("HEAD {manifest}"), format!("GET {manifest}")];
+    assert_eq!(server.asked().split_off(3), wanted);
+}
+
 /// SRC-1: a look that finds nothing new is one HEAD, with the ETag or with the digest alone.
 #[test]
 fn a_look_that_finds_nothing_new_costs_one_head() {
@@ -224,6 +253,21 @@ fn a_token_is_asked_for_once_and_used_until_it_ends() {
     let asked = service.asked();
     assert_eq!(asked, ["GET /token?scope=repository:team/tiles:pull&service=rig"]);
     assert_eq!(registry.asked().len(), 5, "one question without a token, four with it");
+    // One that the registry refuses before its time is asked for anew, once.
+    let refused = Arc::new(AtomicUsize::new(0));
+    let (count, service_url) = (Arc::clone(&refused), service.url("/token"));
+    let registry = Server::new(move |asked| {
+        if asked.header("authorization").is_some() && count.fetch_add(1, Ordering::Relaxed) != 3 {
+            return Small::new().answer(asked);
+        }
+        let way = format!("Bearer realm=\"{service_url}\"");
+        Reply::With(401, vec![("www-authenticate", way)], Vec::new())
+    });
+    let mut source = open(settings(&registry.address, "stable"));
+    let before = service.asked().len();
+    source.find(&Follow::Channel).unwrap();
+    source.find(&Follow::Channel).unwrap();
+    assert_eq!((refused.load(Ordering::Relaxed), service.asked().len() - before), (5, 2));
     // One that is as good as over is asked for each time.
     let (registry, service) = guarded(",\"expires_in\":5");
     let mut source = open(settings(&registry.address, "stable"));

@@ -8,8 +8,13 @@ use base64::engine::general_purpose::STANDARD;
 use groundcrew_drivers::bundle::Sha256;
 use groundcrew_engine::ports::{Follow, Silent, Source as _, SourceErrorKind};
 
+use groundcrew_drivers::source::registry::{Notes, Pauses, RegistrySource};
+use groundcrew_engine::noun::Digest;
+
+use crate::asking::Small;
 use crate::rig::{Dir, Image, Kind, Registry, openssl, pairs, put};
-use crate::source::{REVISION, open, release, settings};
+use crate::server::{Reply, Server};
+use crate::source::{Fake, REVISION, open, release, settings};
 
 const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -77,7 +82,10 @@ impl Rig {
         let mut settings = settings(&self.registry.address, "stable");
         settings.cosign_key = Some(self.dir.at("ours.pub"));
         let mut source = open(settings);
-        let found = release(source.find(&Follow::Channel));
+        let offered = source.find(&Follow::Channel);
+        let serial = offered.as_ref().ok().and_then(|found| found.as_ref()?.serial);
+        assert_eq!(serial, Some(0), "a tag that nobody signed moves nobody back");
+        let found = release(offered);
         let looked = source.look().unwrap();
         let fetched = source.fetch(&found, &mut Silent);
         assert_eq!(looked.signed, Some(fetched.is_ok()), "a look says what a fetch does");
@@ -143,10 +151,20 @@ fn a_signature_may_come_in_a_bundle_that_refers_to_the_image() {
             sign(&rig.dir, key, &signed)
         )
     };
+    let unlisted = {
+        // A thing of another kind with a good bundle in it is none.
+        let text = bundle("ours", &rig.digest, "https://sigstore.dev/cosign/sign/v1");
+        let parts = [(BUNDLE, text.as_bytes(), BTreeMap::new())];
+        rig.registry.artifact("team/tiles", "", "application/spdx+json", &parts)
+    };
+    rig.registry.refer("team/tiles", &rig.digest, BUNDLE, &[unlisted]);
+    assert!(rig.fetch().is_err());
     let attach = |text: &str| {
         let parts = [(BUNDLE, text.as_bytes(), BTreeMap::new())];
         let artifact = rig.registry.artifact("team/tiles", "", BUNDLE, &parts);
-        rig.registry.refer("team/tiles", &rig.digest, BUNDLE, &[artifact]);
+        // What a pusher keeps as the list names the kind of the configuration.
+        let listed = "application/vnd.oci.empty.v1+json";
+        rig.registry.refer("team/tiles", &rig.digest, listed, &[artifact]);
         rig.fetch()
     };
     let signing = "https://sigstore.dev/cosign/sign/v1";
@@ -162,6 +180,22 @@ fn a_signature_may_come_in_a_bundle_that_refers_to_the_image() {
     assert_eq!(attach(&bundle("ours", &rig.digest, signing)), Ok(()));
 }
 
+/// Somebody may have pulled it by hand.
+#[test]
+fn an_image_that_is_here_already_has_to_be_signed_too() {
+    let rig = Rig::new();
+    let mut settings = settings(&rig.registry.address, "stable");
+    settings.cosign_key = Some(rig.dir.at("ours.pub"));
+    let here = Fake(vec![Digest(rig.digest.to_string())]);
+    let mut source = RegistrySource::new(settings, Box::new(here), Pauses::default());
+    let found = release(source.find(&Follow::Channel));
+    assert_eq!(source.verify(&found.digest), Ok(()));
+    let error = source.fetch(&found, &mut Silent).unwrap_err();
+    assert!(error.text.contains("there is no signature of it"), "{error}");
+    rig.signed(&[("ours", &payload(&rig.digest))]);
+    assert_eq!(source.fetch(&found, &mut Silent), Ok(found));
+}
+
 #[test]
 fn a_key_that_cannot_be_read_is_never_left_out() {
     let rig = Rig::new();
@@ -175,4 +209,43 @@ fn a_key_that_cannot_be_read_is_never_left_out() {
         assert_eq!(error.kind, SourceErrorKind::Host);
         assert!(error.text.contains(why), "{error}");
     }
+}
+
+/// Registries that know the question are asked it, with the kind that is wanted.
+#[test]
+fn what_refers_to_an_image_is_asked_of_the_registry_itself() {
+    let note = b"# 1.0.0\n".to_vec();
+    let kind = groundcrew_drivers::source::registry::notes::ARTIFACT;
+    let mut layer = crate::rig::descriptor("text/markdown", &note);
+    layer["annotations"] = serde_json::json!({ "org.opencontainers.image.title": "1.0.0.md" });
+    let artifact = serde_json::to_vec(&serde_json::json!({
+        "schemaVersion": 2, "artifactType": kind, "layers": [layer],
+        "config": crate::rig::descriptor("application/vnd.oci.empty.v1+json", b"{}"),
+    }))
+    .unwrap();
+    let mut entry = crate::rig::descriptor("application/vnd.oci.image.manifest.v1+json", &artifact);
+    entry["artifactType"] = serde_json::json!(kind);
+    let list = serde_json::json!({ "schemaVersion": 2, "manifests": [entry] }).to_string();
+    let (of_artifact, of_note) = (Sha256::of(&artifact), Sha256::of(&note));
+    let server = Server::new(move |asked| {
+        let kind = ("content-type", "application/vnd.oci.image.manifest.v1+json".to_owned());
+        if asked.path.contains("/referrers/") {
+            Reply::With(200, Vec::new(), list.clone().into_bytes())
+        } else if asked.path.ends_with(of_artifact.as_str()) {
+            Reply::With(200, vec![kind], artifact.clone())
+        } else if asked.path.ends_with(of_note.as_str()) {
+            Reply::With(200, Vec::new(), note.clone())
+        } else {
+            Small::new().answer(asked)
+        }
+    });
+    let mut settings = settings(&server.address, "stable");
+    settings.notes = Some(Notes::Referrer);
+    let found = open(settings).find(&Follow::Channel).unwrap().unwrap();
+    assert_eq!(found.notes.unwrap()[0].bytes, b"# 1.0.0\n");
+    let asked = server.asked();
+    let question =
+        format!("GET /v2/team/tiles/referrers/{}?artifactType={kind}", Small::new().digest());
+    assert!(asked.contains(&question), "{asked:?}");
+    assert!(!asked.iter().any(|one| one.contains("manifests/sha256-")), "{asked:?}");
 }

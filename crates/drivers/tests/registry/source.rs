@@ -14,10 +14,11 @@ use groundcrew_engine::ports::{
 };
 
 use crate::rig::{Dir, Image, Kind, Registry, pairs};
+use crate::server::{Reply, Server};
 
 /// Images that lie nowhere, for the contract.
 #[derive(Default)]
-pub(crate) struct Fake(Vec<Digest>);
+pub(crate) struct Fake(pub(crate) Vec<Digest>);
 
 impl Images for Fake {
     fn pull(&mut self, wanted: &Pull<'_>, progress: &mut dyn Progress) -> Result<(), SourceError> {
@@ -115,7 +116,12 @@ fn a_tag_is_a_release_with_version_revision_and_date() {
     assert_eq!(found.revision.as_deref(), Some(REVISION));
     assert_eq!(found.version, found.digest.as_str()[..19]);
 
-    // Nothing for this host: found, so that it is held, and refused with what there is.
+    // One image for another host, and an index of them: found, so that it is held, and refused with what there is.
+    registry.image("team/tiles", "stable", &foreign);
+    let found = release(source.find(&Follow::Channel));
+    let error = source.fetch(&found, &mut Silent).unwrap_err();
+    assert!(error.text.contains("it is for plan9/vax, this host is linux/"), "{error}");
+    assert_ne!(found.version, "9.9.9", "what it says is not believed");
     let digest = registry.index("team/tiles", "stable", &[foreign]);
     let found = release(source.find(&Follow::Channel));
     assert_eq!(found.digest.as_str(), digest.as_str());
@@ -248,4 +254,35 @@ fn notes_are_read_from_what_refers_to_the_image() {
     assert_eq!(read[1].bytes, b"# 1.2.0\nBreaking.\n");
     assert_eq!(source.notes(&found.release.digest), Ok(read));
     assert!(source.tags().unwrap().names == ["stable"], "no tag of theirs is shown");
+}
+
+#[test]
+fn notes_are_read_at_a_url_and_a_version_leads_nowhere_else() {
+    let dir = Dir::new();
+    let registry = Registry::start(dir.path(), Kind::Plain);
+    let server = Server::new(|asked| match asked.path.as_str() {
+        "/notes/1.0.0.md" => Reply::With(200, Vec::new(), b"# 1.0.0\n".to_vec()),
+        "/notes/2.0.0.md" => Reply::status(500),
+        _ => Reply::status(404),
+    });
+    let mut settings = settings(&registry.address, "stable");
+    settings.notes = Some(Notes::Url(server.url("/notes/{version}.md")));
+    let mut source = open(settings.clone());
+    let mut found = |version: &str| {
+        registry.image("team/tiles", "stable", &Image::of(version, REVISION));
+        let found = source.find(&Follow::Channel).unwrap().unwrap();
+        let later = source.notes(&found.release.digest);
+        (found.notes.map(|notes| notes.len()), later.map(|notes| notes.len()).ok())
+    };
+    assert_eq!(found("1.0.0"), (Some(1), Some(1)));
+    assert_eq!(found("3.0.0"), (Some(0), Some(0)), "there are none");
+    assert_eq!(found("2.0.0"), (None, None), "nobody knows, so the gate waits");
+    found("../../v2/x?a#b");
+    let asked = server.asked();
+    assert_eq!(asked.last().unwrap(), "GET /notes/%2E%2E%2F%2E%2E%2Fv2%2Fx%3Fa%23b.md");
+    let before = asked.len();
+    settings.notes = Some(Notes::Url(server.url("/{revision}/{tag}.md")));
+    open(settings).find(&Follow::Channel).unwrap();
+    let wanted = format!("GET /{REVISION}/stable.md");
+    assert_eq!(server.asked().split_off(before), [wanted]);
 }

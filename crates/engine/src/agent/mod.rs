@@ -306,11 +306,13 @@ impl<'a, 'w> Agent<'a, 'w> {
             Ok(after) => after,
             Err(unexpected) => return Turn::Frozen(unexpected.to_string()),
         };
-        let fact = Unrecorded { txn: self.txn(&after), entry, before: self.app.clone(), after };
+        let txn = self.txn(&after);
+        let fact = Unrecorded { txn, entry, before: std::mem::take(&mut self.app), after };
         if self.unrecorded.is_empty() && self.append(&fact).is_ok() {
             self.app = fact.after;
             return Turn::Progress;
         }
+        self.app.clone_from(&fact.before);
         match self.relieve(&fact) {
             Ok(()) => {
                 self.app = fact.after;

@@ -343,11 +343,22 @@ pub enum Event {
     },
 }
 
+/// Room for the kind of an event, bytes; the longest has some 20.
+const NAME_MAX: usize = 64;
+
 impl Event {
     /// The kind, as the journal spells it.
     #[must_use]
     pub fn name(&self) -> String {
-        let value = serde_json::to_value(self).unwrap_or_default();
-        value.get("kind").and_then(|kind| kind.as_str()).unwrap_or("unknown").to_owned()
+        // The kind comes first, and writing ends where the room for it does.
+        let mut head = [0; NAME_MAX];
+        drop(serde_json::to_writer(head.as_mut_slice(), self));
+        let kind = head.strip_prefix(b"{\"kind\":\"").unwrap_or_default();
+        let kind = kind.split(|byte| *byte == b'"').next().unwrap_or_default();
+        std::str::from_utf8(kind)
+            .ok()
+            .filter(|kind| !kind.is_empty())
+            .unwrap_or("unknown")
+            .to_owned()
     }
 }

@@ -11,7 +11,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use super::complete;
 use crate::config::Overrides;
 
-pub(crate) use flight::{Filter, FlightCommand, Form, Root as FlightRoot, Which};
+pub(crate) use flight::{Filter, FlightCommand, Form, PullArgs, Root as FlightRoot, Which};
 pub(crate) use sub::{
     BundleCommand, ConfigCommand, DemoArgs, InstallArgs, PostmortemCommand, Promote,
     SnapshotCommand, SourceCommand, UninstallArgs,

@@ -108,6 +108,7 @@ fn registry(settings: &Settings, app: &str, to: &str) -> Result<RegistrySource, 
     if !is_tag(to) {
         return Err(Refusal::usage(format!("{to:?} is no tag; {TAG_RULE}")));
     }
+    crew::quiet::may_ask(settings, &found.policy.app)?;
     Ok(crew::registry(settings, found, of, &Pauses::default()))
 }
 

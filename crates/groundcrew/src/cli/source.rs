@@ -19,6 +19,9 @@ pub(super) fn run(
 ) -> Result<Exit, Refusal> {
     let (SourceCommand::Check { app: name } | SourceCommand::Tags { app: name }) = command;
     let Some(app) = settings.apps.get(name) else { return Err(settings.no_such_app(name)) };
+    if matches!(app.source, config::Source::Registry(_)) {
+        crew::quiet::may_ask(settings, &app.policy.app)?;
+    }
     match command {
         SourceCommand::Check { .. } => match &app.source {
             config::Source::Directory(_) => directory(settings, app, printer),

@@ -148,8 +148,8 @@ fn sources_runtimes_and_health_are_checked_too() {
         ),
         (
             "kind = \"process\"",
-            "kind = \"docker\", container = \"tiles\"",
-            "main.toml:4:20: apps.tiles.runtime.kind: docker: not in this release",
+            "kind = \"compose\", project = \"tiles\"",
+            "main.toml:4:20: apps.tiles.runtime.kind: compose: not in this release",
         ),
         (
             "path = \"/srv/releases\"",

@@ -7,6 +7,7 @@
 use std::time::Instant;
 
 use groundcrew_drivers::durable;
+use groundcrew_drivers::runtimes::docker;
 use groundcrew_engine::agent::Agent;
 
 use super::course::Course;
@@ -25,6 +26,7 @@ pub(super) fn sweep(settings: &Settings) {
         dirs.extend(
             ["releases", "runs", "secrets", "snapshots"].map(|dir| state.join(dir).join(app)),
         );
+        dirs.push(docker::kept(state, app));
     }
     for dir in dirs {
         if let Err(error) = durable::sweep(&dir) {

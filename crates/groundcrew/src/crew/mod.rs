@@ -27,6 +27,7 @@ mod notices;
 pub(crate) mod offers;
 pub(crate) mod order;
 mod orders;
+pub(crate) mod quiet;
 mod record;
 pub(crate) mod request;
 mod rhythm;
@@ -54,7 +55,9 @@ use notices::Teller;
 use order::{Done, Letter, Order};
 use request::{HISTORY_MAX, Reply, Request};
 pub(crate) use store::Store;
-pub(crate) use world::{STATE_MODE, is_up, make_places, registry, runs_of, source_of, versions};
+pub(crate) use world::{
+    Output, STATE_MODE, is_up, make_places, output_of, registry, source_of, versions,
+};
 
 use crate::config::{self, AppSettings, Overrides, Settings};
 use crate::exit::Refusal;

@@ -84,15 +84,20 @@ pub(crate) fn flush(settings: Arc<Settings>, store: Store, at_most: Duration) {
     let deadline = Instant::now() + at_most;
     loop {
         desk.collect();
-        let silent = is_silent(&desk.settings, host.as_mut());
-        if silent || (!desk.hand_out() && desk.open.is_empty()) {
+        if is_silent(&desk.settings, host.as_mut()) {
             return;
         }
+        let given = desk.hand_out();
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return desk.leave();
         }
-        bell.wait(left);
+        match (desk.open.is_empty(), given < BATCH) {
+            // Nobody has anything to report, so nobody would ring.
+            (true, true) => return,
+            (true, false) => {}
+            (false, _) => drop(bell.wait(left)),
+        }
     }
 }
 
@@ -161,8 +166,8 @@ impl Desk {
         Self { settings, store, channels, open: BTreeMap::new(), sent: BTreeSet::new() }
     }
 
-    /// Gives what is due to the channels; true if there was anything.
-    fn hand_out(&mut self) -> bool {
+    /// Gives what is due to the channels, [`BATCH`] at most; how much there was.
+    fn hand_out(&mut self) -> u32 {
         if self.sent.len() > SENT_MAX {
             self.sent.clear();
         }
@@ -172,9 +177,8 @@ impl Desk {
         let due = self.store.due(most).unwrap_or_default();
         let fresh: Vec<Queued> =
             due.into_iter().filter(|one| !self.open.contains_key(&one.notice.key)).collect();
-        let any = !fresh.is_empty();
         fresh.iter().for_each(|queued| self.give(queued));
-        any
+        u32::try_from(fresh.len()).unwrap_or(u32::MAX)
     }
 
     fn give(&mut self, queued: &Queued) {

@@ -24,6 +24,7 @@ use groundcrew_engine::plan::Installed;
 use groundcrew_engine::policy::Profile;
 use groundcrew_engine::ports::{
     Clock as _, Follow, Host, Neighbors, Ports, Probes, Runtime, Silent, Source, SourceError,
+    SourceErrorKind,
 };
 
 use super::Store;
@@ -31,6 +32,7 @@ use super::bell::{Bell, BellClock};
 use super::black_box::{BlackBox, RecordedProbes, RecordedSnapshots};
 use super::board::Board;
 use super::neighbors::Others;
+use super::quiet;
 use super::record::Shown;
 use crate::chain;
 use crate::config::{self, AppSettings, Settings};
@@ -207,7 +209,10 @@ fn processes(settings: &Settings, app: &AppSettings) -> Result<ProcessRuntime, S
 pub(crate) fn source(settings: &Settings, app: &AppSettings, pauses: &Pauses) -> Box<dyn Source> {
     match &app.source {
         config::Source::Directory(of) => Box::new(directory(settings, app, of)),
-        config::Source::Registry(of) => Box::new(registry(settings, app, of, pauses)),
+        config::Source::Registry(of) => {
+            let registry = Box::new(registry(settings, app, of, pauses));
+            quiet::quiet(registry, settings, &app.policy.app)
+        }
     }
 }
 
@@ -253,7 +258,13 @@ pub(crate) fn registry(
 pub(crate) fn versions(settings: &Settings, app: &AppSettings) -> Result<Vec<String>, SourceError> {
     match &app.source {
         config::Source::Directory(of) => directory(settings, app, of).versions(),
-        config::Source::Registry(of) => registry(settings, app, of, &Pauses::default()).versions(),
+        config::Source::Registry(of) => {
+            quiet::may_ask(settings, &app.policy.app).map_err(|refusal| SourceError {
+                kind: SourceErrorKind::Retry,
+                text: refusal.text,
+            })?;
+            registry(settings, app, of, &Pauses::default()).versions()
+        }
     }
 }
 
@@ -343,14 +354,26 @@ pub(crate) fn is_up(settings: &Settings, app: &str) -> Option<bool> {
     runtime.observe().ok().map(|seen| seen.running.is_some())
 }
 
-/// Where the runs of an app are.
+/// Where an app's output is.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// In the files of its runs.
+    Runs(PathBuf),
+    /// With the engine of its container.
+    Container(Box<DockerRuntime>),
+}
+
+/// Where the output of an app is.
 ///
 /// # Errors
 ///
 /// There is no such app.
-pub(crate) fn runs_of(settings: &Settings, app: &str) -> Result<PathBuf, Refusal> {
-    match settings.apps.get(app) {
-        Some(_) => Ok(settings.state.join("runs").join(app)),
-        None => Err(settings.no_such_app(app)),
-    }
+pub(crate) fn output_of(settings: &Settings, app: &str) -> Result<Output, Refusal> {
+    let of = settings.apps.get(app).ok_or_else(|| settings.no_such_app(app))?;
+    Ok(match &of.runtime {
+        config::Runtime::Process => Output::Runs(settings.state.join("runs").join(app)),
+        config::Runtime::Docker(docker) => {
+            Output::Container(Box::new(container(settings, of, docker)))
+        }
+    })
 }

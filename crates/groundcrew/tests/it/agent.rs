@@ -114,6 +114,20 @@ fn a_pass_tells_people_before_it_ends() {
     assert!(said.contains("ledger: 1.0.0 is proven"), "{said}");
 }
 
+/// What nobody is to be told of keeps nobody.
+#[test]
+fn a_pass_that_has_nobody_to_tell_ends_at_once() {
+    let bench = Bench::new();
+    bench.publish("1.0.0");
+    bench.run(&["update", "ledger"]).ends(0);
+    let ended_ms = jiff::Timestamp::now().as_millisecond();
+    let journal = groundcrew_rig::journal::Journal::open(&bench.path("state")).unwrap().unwrap();
+    let last = journal.after(0).unwrap().pop().unwrap();
+    // A channel that is slow would be waited for, for ten seconds.
+    let waited_ms = ended_ms - last.wall_ms;
+    assert!(waited_ms < 8_000, "{waited_ms} ms");
+}
+
 /// UPD-17: a command is told, in the words of the queue.
 #[test]
 fn people_are_told_what_was_updated_and_what_is_held() {

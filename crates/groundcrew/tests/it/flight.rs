@@ -111,7 +111,7 @@ fn a_disk_that_takes_no_output_is_no_success() {
         &["report", "last", "--json"],
         &["export", "last", "--jsonl"],
     ] {
-        let full = std::fs::File::create("/dev/full").unwrap();
+        let full = fs::File::create("/dev/full").unwrap();
         let output = recordings.command(command).stdout(full).output().unwrap();
         Ran::of(output).ends(1).says(&["No space left on device"]);
     }

@@ -44,6 +44,18 @@ fn a_busy_host_is_not_disturbed_and_a_clear_one_is_updated() {
     assert_eq!(bench.version().as_deref(), Some("1.1.0"));
 }
 
+/// Where nobody is to be told, nobody is waited for.
+#[test]
+fn a_command_on_a_host_without_channels_ends_at_once() {
+    let bench = Bench::new();
+    bench.install("1.0.0");
+    bench.publish("2.0.0");
+    let begun = std::time::Instant::now();
+    bench.run(&["update", "ledger"]).ends(4);
+    let took = begun.elapsed();
+    assert!(took < std::time::Duration::from_secs(8), "{took:?}");
+}
+
 #[test]
 fn a_pin_beats_the_channel_until_it_is_taken_off() {
     let bench = Bench::new();

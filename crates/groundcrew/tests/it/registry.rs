@@ -115,6 +115,33 @@ fn an_image_that_would_be_held_ends_with_4() {
     looked.ends(4);
 }
 
+#[test]
+fn an_agent_tells_of_each_new_image_once() {
+    let mut fleet = Fleet::new();
+    let told = fleet.bench.path("told");
+    let sink = format!(
+        "[notify.me]\nkind = \"command\"\ncommand = [\"sh\", \"-c\", \"cat >> {}\"]\n",
+        told.display()
+    );
+    let text = std::fs::read_to_string(fleet.bench.path("groundcrew.toml")).unwrap();
+    fleet.bench.write("groundcrew.toml", &format!("{text}\n{sink}"));
+    fleet.push("stage", "1.0.0");
+    fleet.bench.start_agent();
+    let said = || std::fs::read_to_string(&told).unwrap_or_default();
+    fleet.bench.until("1.0.0 is told of", || said().contains("1.0.0"));
+    fleet.push("stage", "1.1.0");
+    fleet.bench.until("1.1.0 is told of", || said().contains("1.1.0"));
+    let mut looks = std::collections::BTreeSet::new();
+    fleet.bench.until("it looked a few times more", || {
+        looks.insert(fleet.bench.view()["last_check"]["at_ms"].as_i64());
+        looks.len() > 5
+    });
+    for version in ["1.0.0", "1.1.0"] {
+        let title = format!("\"ledger: {version} is held\"");
+        assert_eq!(said().matches(&title).count(), 1, "{}", said());
+    }
+}
+
 /// SRC-6: the manifest is written again under another name, once a person answers for it.
 #[test]
 fn a_tag_is_promoted_with_evidence_or_a_reason_and_goes_back() {
@@ -154,4 +181,34 @@ fn a_tag_is_promoted_with_evidence_or_a_reason_and_goes_back() {
     ] {
         fleet.run(args).ends(code);
     }
+}
+
+/// GATE-1, airborne: nothing goes out in flight, and everything that asks is told why.
+#[test]
+fn an_aircraft_asks_no_registry_in_flight() {
+    let fleet = Fleet::new();
+    fleet.push("stage", "1.0.0");
+    let main = fleet.bench.path("groundcrew.toml");
+    let text = std::fs::read_to_string(&main).unwrap();
+    let look = ["source", "check", "ledger"];
+    let all: [(&[&str], i32); 5] = [
+        (&look, 4),
+        (&["source", "tags", "ledger"], 4),
+        (&["check", "ledger"], 3),
+        (&["promote", "ledger", "--from", "stage", "--to", "prod", "--force", "--why", "x"], 4),
+        (&["pin", "ledger", "1.0.0"], 3),
+    ];
+    fleet.bench.write("in-flight", "flight 7");
+    fleet.run(&look).ends(0);
+    fleet.bench.write(
+        "groundcrew.toml",
+        &text.replace("schema = 1", "schema = 1\nprofile = \"airborne\""),
+    );
+    for (args, code) in all {
+        let ran = fleet.run(args);
+        assert!(ran.err.contains("no registry is asked in flight: "), "{args:?}: {}", ran.err);
+        ran.ends(code);
+    }
+    std::fs::remove_file(fleet.bench.path("in-flight")).unwrap();
+    fleet.run(&look).ends(0);
 }

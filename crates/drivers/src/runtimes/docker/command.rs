@@ -12,9 +12,9 @@ use super::template::{RELEASE, UPDATE, text};
 use super::{DockerRuntime, OUTPUT_LINES, TICK};
 
 /// Label of an image: the command that migrates the data up to it, as a JSON list.
-pub(super) const MIGRATE_UP: &str = "groundcrew.migrate.up";
+pub const MIGRATE_UP: &str = "groundcrew.migrate.up";
 /// Label of an image: the command that undoes its migration, as a JSON list.
-pub(super) const MIGRATE_DOWN: &str = "groundcrew.migrate.down";
+pub const MIGRATE_DOWN: &str = "groundcrew.migrate.down";
 
 impl DockerRuntime {
     pub(super) fn run_command(&self, order: &CommandOrder<'_>) -> Result<(), Error> {

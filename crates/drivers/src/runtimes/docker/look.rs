@@ -151,7 +151,7 @@ fn part(full: &str, name: &str) -> Option<Part> {
 }
 
 /// Moments of the engine in the order of time.
-fn moment(at: &str) -> Option<Timestamp> {
+pub(super) fn moment(at: &str) -> Option<Timestamp> {
     at.parse().ok()
 }
 
@@ -263,26 +263,27 @@ pub(super) fn records(state: &Path, app: &str) -> std::path::PathBuf {
     state.join("runs").join(app)
 }
 
-/// What the engine keeps of a program's output, oldest line first: frames of eight bytes of head, the last
-/// four of which are the length, unless the container has a terminal.
+/// What the engine keeps of a program's output, oldest line first.
 pub(super) fn lines(bytes: &[u8], terminal: bool, max: usize) -> Vec<String> {
-    let mut plain = Vec::new();
-    let mut rest = bytes;
-    if terminal {
-        plain.extend_from_slice(bytes);
-        rest = &[];
-    }
-    while let Some((head, behind)) = rest.split_at_checked(8) {
-        let length = head.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length));
-        let length = usize::try_from(length).unwrap_or(usize::MAX).min(behind.len());
-        let (text, next) = behind.split_at(length);
-        plain.extend_from_slice(text);
-        rest = next;
-    }
+    let plain = if terminal { bytes.to_vec() } else { frames(bytes).flatten().copied().collect() };
     let text = String::from_utf8_lossy(&plain);
     let lines: Vec<&str> = text.lines().collect();
     let skip = lines.len().saturating_sub(max);
     lines.into_iter().skip(skip).map(str::to_owned).collect()
+}
+
+/// Output of a container without a terminal comes in frames: eight bytes of head, the last four of which
+/// are the length.
+pub(super) fn frames(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let (head, behind) = rest.split_at_checked(8)?;
+        let length = head.last_chunk::<4>().map_or(0, |length| u32::from_be_bytes(*length));
+        let length = usize::try_from(length).unwrap_or(usize::MAX).min(behind.len());
+        let (text, next) = behind.split_at(length);
+        rest = next;
+        Some(text)
+    })
 }
 
 #[cfg(test)]

@@ -11,22 +11,22 @@ use groundcrew_engine::noun::{Digest, TxnId};
 use groundcrew_engine::ports::SwitchOrder;
 use serde_json::{Value, json};
 
-use super::DockerRuntime;
 use super::api::quoted;
 use super::error::Error;
 use super::look::{self, Container, MARK, Part};
 use super::record::{Place, Record};
 use super::template::{self, Change, RELEASE, Template, UPDATE, text};
+use super::{DockerRuntime, SHORT};
 use crate::durable::{self, Site};
 
 /// Containers that are kept aside besides the one in place: the way back, and one that failed.
 const ASIDE_MAX: usize = 2;
 
+/// Containers that are gone and of which it is on record what they were like.
+const GONE_MAX: usize = 16;
+
 /// In the name of a container that is being made, before the update that makes it.
 const NEW: &str = "new-";
-
-/// Characters of an id in the name of a container that is aside.
-const SHORT: usize = 12;
 
 /// What a container is made with while it must not be started by anybody but us.
 fn no_restarts() -> Value {
@@ -75,6 +75,8 @@ impl DockerRuntime {
         {
             return Ok(one.id());
         }
+        // Only the way back takes one that was there before: what a candidate left in its own is not tried
+        // once more.
         let mut there = None;
         let half_made = format!("{}{MARK}{NEW}", self.settings.container);
         let whole =
@@ -185,26 +187,52 @@ impl DockerRuntime {
         self.rename(&id, &format!("{}{MARK}{short}", self.settings.container))
     }
 
-    fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
+    pub(super) fn rename(&self, id: &str, name: &str) -> Result<(), Error> {
         let path = format!("/containers/{id}/rename?name={}", quoted(name));
         self.api.post(&path, &Value::Null, super::api::ASK_MAX)?;
         Ok(())
     }
 
-    /// Removes what is aside for longer than anybody may want it back.
-    fn prune(&self, all: &[Container], place: &str, record: &Record) -> Result<(), Error> {
-        let aside = all.iter().filter(|one| one.part == Part::Aside && one.id() != place);
-        let aside: Vec<&Container> = aside.collect();
-        let excess = aside.len().saturating_sub(ASIDE_MAX);
-        for one in aside.into_iter().take(excess).filter(|one| !one.is_alive()) {
+    /// Removes what is aside for longer than anybody may want it back, once `placed` is in place: what never
+    /// ran, and of the rest all but those that were started last.
+    fn prune(&self, all: &[Container], placed: &str, record: &Record) -> Result<(), Error> {
+        let is_ours = |one: &&Container| {
             // What we did not make may hold what no record of ours can bring back.
-            let ours = text(&one.shown, "/Config/Labels/groundcrew.release");
-            let known = record.start_of_any(&one.id()) || !one.was_started();
-            if !ours.is_empty() && self.kept(&one.id()).is_some() && known {
-                self.api.delete(&format!("/containers/{}", one.id()))?;
+            let label = text(&one.shown, "/Config/Labels/groundcrew.release");
+            let aside = one.part == Part::Aside && one.id() != placed;
+            aside && !label.is_empty() && !one.is_alive() && self.kept(&one.id()).is_some()
+        };
+        let (ran, never): (Vec<&Container>, Vec<&Container>) =
+            all.iter().filter(is_ours).partition(|one| one.was_started());
+        // The one that just gave up the name is not among them yet.
+        let gave_up = usize::from(look::in_place(all).is_some());
+        let excess = (ran.len() + gave_up).saturating_sub(ASIDE_MAX);
+        let ran = ran.into_iter().take(excess).filter(|one| record.start_of_any(&one.id()));
+        for one in ran.chain(never) {
+            self.api.delete(&format!("/containers/{}", one.id()))?;
+        }
+        self.forget(all);
+        Ok(())
+    }
+
+    /// Forgets what containers were like that are gone for longer than anybody may want one like them.
+    fn forget(&self, all: &[Container]) {
+        let mut gone = Vec::new();
+        for entry in fs::read_dir(self.dir.join("containers")).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+            let is_there = all.iter().any(|one| Some(one.id()) == id);
+            if let (false, Ok(written)) = (is_there, entry.metadata().and_then(|of| of.modified()))
+            {
+                gone.push((written, path));
             }
         }
-        Ok(())
+        gone.sort();
+        let excess = gone.len().saturating_sub(GONE_MAX);
+        for (_, path) in gone.into_iter().take(excess) {
+            // What stays costs a little room, and is tried again by the next update.
+            fs::remove_file(path).ok();
+        }
     }
 
     fn keep_path(&self, id: &str) -> PathBuf {

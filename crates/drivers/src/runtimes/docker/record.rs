@@ -40,6 +40,9 @@ pub(super) struct Record {
     /// Restart policies that are ours to give back, by container.
     #[serde(default)]
     pub(super) policies: BTreeMap<String, Value>,
+    /// Containers that are being brought into another network, by name, and whether they ran.
+    #[serde(default)]
+    pub(super) followers: BTreeMap<String, bool>,
 }
 
 /// Which container is in place, and by which update.
@@ -70,7 +73,14 @@ pub(super) struct Start {
 impl Default for Record {
     fn default() -> Self {
         let (starts, stops) = (Vec::new(), Vec::new());
-        Self { schema: SCHEMA, place: None, starts, stops, policies: BTreeMap::new() }
+        Self {
+            schema: SCHEMA,
+            place: None,
+            starts,
+            stops,
+            policies: BTreeMap::new(),
+            followers: BTreeMap::new(),
+        }
     }
 }
 

@@ -34,6 +34,7 @@ impl DockerRuntime {
             if alive.id() != place.id() {
                 return Err(Error::Other { name: alive.name() });
             }
+            self.follow(place, &all, &mut record)?;
             return if order.attended { Ok(()) } else { self.hand_over(place, &mut record) };
         }
         refuse_to_repeat(&self.api, order, &all, &record)?;
@@ -49,6 +50,7 @@ impl DockerRuntime {
         });
         record.write(&self.dir, Site::Run)?;
         self.launch(place, &mut record)?;
+        self.follow(place, &all, &mut record)?;
         if order.attended { Ok(()) } else { self.hand_over(place, &mut record) }
     }
 
@@ -112,7 +114,7 @@ impl DockerRuntime {
     }
 
     /// The engine cares for it again as its owner wants.
-    fn hand_over(&self, one: &Container, record: &mut Record) -> Result<(), Error> {
+    pub(super) fn hand_over(&self, one: &Container, record: &mut Record) -> Result<(), Error> {
         let policy = one.policy(record);
         if policy.is_object() && one.shown.pointer("/HostConfig/RestartPolicy") != Some(&policy) {
             self.restarts(one, &policy)?;

@@ -13,7 +13,7 @@ use super::error::Error;
 pub use super::http::PATIENCE;
 use super::http::{Answer, Ask, Http, join, origin, shown};
 use super::keys::Keys;
-use super::manifest::{self, Descriptor, Index, Manifest};
+use super::manifest::{self, Descriptor, Image, Index, Manifest};
 use super::pauses::{Pauses, retry_after};
 use super::reference::{Repository, is_tag};
 use crate::bundle::Sha256;
@@ -32,6 +32,9 @@ const TAG_PAGES_MAX: usize = 50;
 
 /// Tags that are looked through.
 pub const TAGS_MAX: usize = 20_000;
+
+/// Things that refer to a manifest and are read.
+pub const REFERRERS_MAX: usize = 50;
 
 /// Which repository, and how it is asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -213,13 +216,13 @@ impl Client {
         Ok(tags)
     }
 
-    /// What refers to this manifest: signatures, notes. Registries without the question of their
-    /// own keep it under a tag.
+    /// What refers to this manifest and is of this kind: signatures, notes; [`REFERRERS_MAX`] at
+    /// most. Registries without the question of their own keep the list under a tag.
     ///
     /// # Errors
     ///
     /// See [`Error::kind`].
-    pub fn referrers(&mut self, digest: &Sha256, kind: &str) -> Result<Vec<Descriptor>, Error> {
+    pub fn referrers(&mut self, digest: &Sha256, kind: &str) -> Result<Vec<Image>, Error> {
         let url = format!("{}/referrers/{digest}?artifactType={}", self.base, escaped(kind));
         let answer = self.ask(Doing::Pull, Ask::get(&url, MANIFEST_MAX_BYTES))?;
         let index = match answer.status {
@@ -231,9 +234,18 @@ impl Client {
             },
             _ => return Err(answer.refusal()),
         };
-        // A registry need not filter.
-        let is_meant = |one: &Descriptor| one.artifact_type.as_deref() == Some(kind);
-        Ok(index.manifests.into_iter().filter(is_meant).collect())
+        // Lists that pushers keep may name the kind of the configuration instead.
+        let may_be = |one: &&Descriptor| {
+            one.artifact_type.as_deref().is_none_or(|of| of == kind || of == manifest::OCI_EMPTY)
+        };
+        let mut found = Vec::new();
+        for entry in index.manifests.iter().filter(may_be).take(REFERRERS_MAX) {
+            let Some(digest) = Sha256::parse(&entry.digest) else { continue };
+            // One that was removed may still be on the list.
+            let Some(manifest) = self.manifest(digest.as_str())? else { continue };
+            found.extend(manifest.image.filter(|image| image.kind() == kind));
+        }
+        Ok(found)
     }
 
     /// Makes a tag name this manifest, which the registry has already. Done twice, it changes

@@ -18,7 +18,6 @@ use serde::Deserialize;
 
 use super::client::{Client, tag_of};
 use super::error::Error;
-use super::manifest::Descriptor;
 use super::read_file;
 use crate::bundle::Sha256;
 
@@ -194,11 +193,7 @@ fn by_bundle(
     tried: &mut Tried,
 ) -> Result<bool, Error> {
     for referrer in client.referrers(digest, BUNDLE)? {
-        let Some(of) = Sha256::parse(&referrer.digest) else { continue };
-        let Some(manifest) = client.manifest(of.as_str())? else { continue };
-        let layers = manifest.image.map(|image| image.layers).unwrap_or_default();
-        let is_bundle = |layer: &&Descriptor| layer.media_type == BUNDLE;
-        for layer in layers.iter().filter(is_bundle) {
+        for layer in referrer.layers.iter().filter(|layer| layer.media_type == BUNDLE) {
             let Some(of) = Sha256::parse(&layer.digest) else { continue };
             if !tried.one_more() {
                 return Ok(false);

@@ -11,8 +11,10 @@
 //! | `org.opencontainers.image.source`, `.url`, `.documentation` | where to read more |
 //! | `groundcrew.data-epoch` | the generation of its data |
 //! | `groundcrew.data-compatible-from` | the oldest release that can read its data |
+//! | `groundcrew.migrate.up`, `.down` | labels: commands that migrate the data, and back; JSON lists of words |
+//! | `groundcrew.migrate.timeout` | label: how long one may take, as `10m`, which is the default |
 
-use groundcrew_engine::noun::{Digest, Release};
+use groundcrew_engine::noun::{Digest, Migration, Release};
 use groundcrew_engine::version::{Version, VersionForm};
 use serde::Serialize;
 
@@ -20,7 +22,8 @@ use super::client::Client;
 use super::error::Error;
 use super::manifest::{Config, Image, Manifest, Pairs};
 use super::platform::Host;
-use crate::bundle::Sha256;
+use crate::bundle::{Sha256, default_timeout, parse_duration};
+use crate::runtimes::docker::{MIGRATE_DOWN, MIGRATE_UP};
 
 /// The configuration of an image, in bytes; Docker takes no more.
 const CONFIG_MAX_BYTES: usize = 8 * 1024 * 1024;
@@ -34,6 +37,7 @@ const DIGEST_CHARS: usize = "sha256:".len() + 12;
 const VERSION: &str = "org.opencontainers.image.version";
 const REVISION: &str = "org.opencontainers.image.revision";
 const CREATED: &str = "org.opencontainers.image.created";
+const MIGRATE_TIMEOUT: &str = "groundcrew.migrate.timeout";
 const DATA_EPOCH: &str = "groundcrew.data-epoch";
 const DATA_COMPATIBLE_FROM: &str = "groundcrew.data-compatible-from";
 /// Where to read more, the best first.
@@ -164,8 +168,18 @@ fn release(digest: &Sha256, said: &Said<'_>, config: &Config, wanted: Wanted<'_>
         published_ms,
         data_epoch: said.get(DATA_EPOCH).and_then(|text| text.parse().ok()),
         data_compatible_from: said.get(DATA_COMPATIBLE_FROM),
-        migration: None,
+        migration: migration(said),
     }
+}
+
+/// The commands themselves are read from the image where they are run, so labels say them.
+fn migration(said: &Said<'_>) -> Option<Migration> {
+    let label = |key: &str| said.labels.and_then(|labels| labels.get(key));
+    label(MIGRATE_UP)?;
+    let asked = label(MIGRATE_TIMEOUT).and_then(|text| parse_duration(text.trim()));
+    let timeout = asked.unwrap_or_else(default_timeout);
+    let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+    Some(Migration { reversible: label(MIGRATE_DOWN).is_some(), timeout_ms })
 }
 
 /// The version of an image that says none: its tag if that reads as one, else a part of its digest,
@@ -220,6 +234,22 @@ mod tests {
         let one = read(&epoch, &[], "latest");
         assert_eq!((one.data_epoch, one.data_compatible_from.as_deref()), (Some(3), Some("1.0.0")));
         assert_eq!(one.published_ms, Some(1_767_323_045_000));
+    }
+
+    #[test]
+    fn upd_5_labels_say_that_the_data_is_to_be_migrated() {
+        let of = |labels: &[(&str, &str)]| read(labels, &[], "1.0.0").migration;
+        let (up, down) = ((MIGRATE_UP, "[\"up\"]"), (MIGRATE_DOWN, "[\"down\"]"));
+        assert_eq!(of(&[]), None);
+        assert_eq!(of(&[down]), None, "there is nothing to undo");
+        assert_eq!(of(&[up]), Some(Migration { reversible: false, timeout_ms: 600_000 }));
+        let both = [up, down, (MIGRATE_TIMEOUT, "90s")];
+        assert_eq!(of(&both), Some(Migration { reversible: true, timeout_ms: 90_000 }));
+        assert_eq!(
+            read(&[], &[up], "1.0.0").migration,
+            None,
+            "an annotation is not with the image"
+        );
     }
 
     #[test]

@@ -93,7 +93,9 @@ impl RegistrySource {
         let before = self.last.take();
         let now = self.by_tag(&channel, before.as_ref())?;
         self.last.clone_from(&now);
-        Ok(now.map(|last| last.found))
+        // Nobody can sign a tag: where signatures count, one that moves back convinces nobody.
+        let serial = self.settings.cosign_key.is_some().then_some(0);
+        Ok(now.map(|last| Found { serial, ..last.found }))
     }
 
     /// What a tag names; what it named before is not read again.
@@ -121,7 +123,10 @@ impl RegistrySource {
             Err(error) => Err(error),
         };
         match (read, digest) {
-            (Ok(top), _) => Ok(Some(self.loaded(&top, tag, etag)?)),
+            (Ok(top), _) => match before.filter(|last| last.digest == top.digest) {
+                Some(last) => Ok(Some(Last { etag, ..last.clone() })),
+                None => Ok(Some(self.loaded(&top, tag, etag)?)),
+            },
             (Err(error), Some(digest)) if error.kind() == SourceErrorKind::Refuse => {
                 Ok(Some(unusable(&digest, tag, etag, &error)))
             }
@@ -229,7 +234,7 @@ impl RegistrySource {
         if let Ok(Some(found)) = channel
             && found.release.digest.as_str() == pin
         {
-            return Ok(Some(found));
+            return Ok(Some(Found { serial: None, ..found }));
         }
         let Some(top) = self.client.manifest(pin)? else { return Ok(None) };
         let last = self.loaded(&top, pin, None)?;

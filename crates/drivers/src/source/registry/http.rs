@@ -324,6 +324,25 @@ mod tests {
     }
 
     #[test]
+    fn nobody_is_sent_from_an_encrypted_place_to_one_that_is_not() {
+        let lead = |plain: bool, from: &str, to: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("location", HeaderValue::from_static(to));
+            let answer = Answer { url: from.to_owned(), status: 307, headers, body: Vec::new() };
+            let http = Http::new(None, plain, PATIENCE);
+            http.redirect(&Ask::get(from, 0), &answer).ok().flatten()
+        };
+        let (open, sealed) = ("http://registry.lan/v2/", "https://registry.lan/v2/");
+        assert_eq!(lead(true, open, "/x").as_deref(), Some("http://registry.lan/x"));
+        assert_eq!(lead(true, open, "https://cdn.lan/x").as_deref(), Some("https://cdn.lan/x"));
+        assert_eq!(lead(false, sealed, "/x").as_deref(), Some("https://registry.lan/x"));
+        for plain in [true, false] {
+            assert_eq!(lead(plain, sealed, "http://cdn.lan/x"), None);
+        }
+        assert_eq!(lead(false, open, "http://cdn.lan/x"), None);
+    }
+
+    #[test]
     fn people_see_no_secret_of_a_url() {
         assert_eq!(shown("https://joe:pw@cdn.lan:1/a/b?X-Sig=hunter2"), "https://cdn.lan:1/a/b");
         assert_eq!(shown("http://a b"), "an unreadable address");

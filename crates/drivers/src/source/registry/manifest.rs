@@ -18,6 +18,9 @@ pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// Docker's.
 pub const DOCKER_INDEX: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
 
+/// The configuration of what is no image.
+pub const OCI_EMPTY: &str = "application/vnd.oci.empty.v1+json";
+
 /// What we understand.
 pub const ACCEPT: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 
@@ -76,7 +79,11 @@ pub struct Index {
 
 /// One image, or another thing with parts.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
 pub struct Image {
+    /// What kind of thing, if it is no image.
+    #[serde(default)]
+    pub artifact_type: Option<String>,
     /// Its configuration.
     pub config: Descriptor,
     /// Its parts.
@@ -125,6 +132,14 @@ pub struct Running {
     /// `NAME=value`.
     #[serde(default, rename = "Env")]
     pub env: Option<Vec<String>>,
+}
+
+impl Image {
+    /// What kind of thing it is.
+    #[must_use]
+    pub fn kind(&self) -> &str {
+        self.artifact_type.as_deref().unwrap_or(&self.config.media_type)
+    }
 }
 
 impl Index {

@@ -59,10 +59,7 @@ fn by_referrer(client: &mut Client, release: &Release) -> Result<Option<Vec<Note
     let Some(digest) = Sha256::parse(release.digest.as_str()) else { return Ok(None) };
     let mut files: Vec<NoteFile> = Vec::new();
     for referrer in client.referrers(&digest, ARTIFACT)? {
-        let Some(digest) = Sha256::parse(&referrer.digest) else { continue };
-        let Some(manifest) = client.manifest(digest.as_str())? else { continue };
-        let layers = manifest.image.map(|image| image.layers).unwrap_or_default();
-        for layer in layers {
+        for layer in referrer.layers {
             let title = layer.annotations.as_ref().and_then(|all| all.get(TITLE));
             let version = title.and_then(|title| title.strip_suffix(".md"));
             let (Some(version), Some(of)) = (version, Sha256::parse(&layer.digest)) else {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::manifest::{Descriptor, Index, Platform};
+use super::manifest::{DOCKER_MANIFEST, Descriptor, Index, OCI_MANIFEST, Platform};
 
 /// What a host runs, as images name it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,8 +80,13 @@ impl Host {
             .clone()
             .filter_map(|(one, platform)| self.nearness(platform).map(|nearness| (nearness, one)));
         // The first of equals, as everybody else takes it.
-        let best = fitting.rev().max_by_key(|(nearness, _)| *nearness);
-        best.map(|(_, one)| one).ok_or_else(|| {
+        let best = fitting.rev().max_by_key(|(nearness, _)| *nearness).map(|(_, one)| one);
+        // Some builders say no platform of an only image; its configuration does.
+        let is_image =
+            |one: &&Descriptor| [OCI_MANIFEST, DOCKER_MANIFEST].contains(&&*one.media_type);
+        let mut bare = index.manifests.iter().filter(|one| one.platform.is_none()).filter(is_image);
+        let only = bare.next().filter(|_| bare.next().is_none());
+        best.or(only).ok_or_else(|| {
             let there: Vec<String> = known
                 .map(|(_, platform)| platform.to_string())
                 .filter(|name| !name.starts_with("unknown/"))
@@ -119,7 +124,7 @@ mod tests {
         let entry = |(at, text): (usize, &&str)| {
             let Host { os, architecture, variant } = Host::parse(text).unwrap();
             Descriptor {
-                media_type: super::super::manifest::OCI_MANIFEST.to_owned(),
+                media_type: OCI_MANIFEST.to_owned(),
                 digest: at.to_string(),
                 size: 1,
                 artifact_type: None,
@@ -151,6 +156,21 @@ mod tests {
         let others = index(&["linux/amd64", "linux/arm/v7", "unknown/unknown"]);
         let why = host.choose(&others).unwrap_err();
         assert_eq!(why, "it has no image for linux/riscv64; it has: linux/amd64, linux/arm/v7");
+    }
+
+    #[test]
+    fn the_only_image_of_which_no_platform_is_said_is_looked_at() {
+        let host = Host::parse("linux/amd64").unwrap();
+        let chosen = |platforms: &[&str], bare: usize| {
+            let mut index = index(platforms);
+            for entry in index.manifests.iter_mut().take(bare) {
+                entry.platform = None;
+            }
+            host.choose(&index).ok().map(|one| one.digest.clone())
+        };
+        assert_eq!(chosen(&["linux/arm64"], 1).as_deref(), Some("0"));
+        assert_eq!(chosen(&["linux/arm64", "linux/amd64"], 1).as_deref(), Some("1"));
+        assert_eq!(chosen(&["linux/arm64", "linux/arm64"], 2), None, "which of them is not known");
     }
 
     #[test]

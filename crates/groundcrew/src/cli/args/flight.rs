@@ -64,6 +64,31 @@ pub(crate) struct Form {
     pub(crate) tlog: bool,
 }
 
+/// What is pulled, and to where.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct PullArgs {
+    /// A directory of recordings or of one flight: a path, user@host:path, or
+    /// ssh://user@host:port/path.
+    #[arg(value_name = "SOURCE")]
+    pub(crate) source: String,
+    /// The directory that the flights go to [default: this host's recordings].
+    #[arg(value_name = "DEST")]
+    pub(crate) dest: Option<PathBuf>,
+    /// Take also flights that have not ended: sealed segments of one that is being recorded, all of
+    /// one that nobody ended.
+    #[arg(long)]
+    pub(crate) unended: bool,
+    /// Leave no word at the source that a flight was pulled (`pulled.json`).
+    #[arg(long)]
+    pub(crate) no_receipt: bool,
+    /// Give another host up when it says nothing for so long.
+    #[arg(long, value_name = "TIME", default_value = "60s")]
+    pub(crate) timeout: String,
+    /// Where the recordings are.
+    #[command(flatten)]
+    pub(crate) root: Root,
+}
+
 /// What to do with flights.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum FlightCommand {
@@ -106,6 +131,9 @@ pub(crate) enum FlightCommand {
         #[command(flatten)]
         which: Which,
     },
+    /// Fetch flights from another directory, disk or host, and verify them; goes on where it was
+    /// interrupted.
+    Pull(PullArgs),
     /// End a flight whose recorder could not; done twice, it changes nothing.
     Recover {
         /// The flight: its id, the beginning of it, `last`, or its directory.

@@ -12,6 +12,7 @@ mod markdown;
 mod out;
 mod place;
 mod progress;
+mod pull;
 mod recover;
 mod report;
 mod select;
@@ -40,6 +41,13 @@ pub(super) fn run(
             cat::tail(&place::find(&which, overrides)?, &filter, n, follow, printer)
         }
         FlightCommand::Verify { which } => verify::run(&place::find(&which, overrides)?, printer),
+        FlightCommand::Pull(args) => {
+            let to = match &args.dest {
+                Some(dest) => dest.clone(),
+                None => place::root(&args.root, overrides)?,
+            };
+            pull::run(&args, &to, printer)
+        }
         FlightCommand::Recover { flight, root } => {
             recover::run(&place::one(&flight, &root, overrides)?, printer)
         }

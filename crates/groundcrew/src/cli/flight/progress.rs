@@ -1,5 +1,6 @@
 //! A bar on standard error for work that takes long, where somebody looks.
 
+use std::borrow::Cow;
 use std::io::IsTerminal as _;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -11,19 +12,25 @@ pub(super) struct Progress {
 
 impl Progress {
     /// A bar up to so many bytes.
-    pub(super) fn new(what: &'static str, bytes: u64) -> Self {
+    pub(super) fn new(what: impl Into<Cow<'static, str>>, bytes: u64) -> Self {
         let target = if std::io::stderr().is_terminal() {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
         };
         let bar = ProgressBar::with_draw_target(Some(bytes), target);
-        let style = ProgressStyle::with_template("{msg} {wide_bar} {bytes}/{total_bytes} {eta}");
+        let template = "{msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
+        let style = ProgressStyle::with_template(template);
         if let Ok(style) = style {
             bar.set_style(style);
         }
         bar.set_message(what);
         Self { bar }
+    }
+
+    /// None, for what takes no time.
+    pub(super) fn none() -> Self {
+        Self { bar: ProgressBar::hidden() }
     }
 
     /// So many bytes more.
