@@ -63,7 +63,7 @@ pub enum BadDir {
         source: serde_json::Error,
     },
     /// The manifest is of a later version, which says more than this reader knows.
-    #[error("{} has version {found}, known is {known}", path.display())]
+    #[error("{} is of version {found}, known is {known}", path.display())]
     NewerManifest {
         /// The file.
         path: PathBuf,
@@ -375,7 +375,8 @@ mod tests {
         let path = flight.path().join(MANIFEST);
         for (text, said) in [
             ("{", "cannot understand"),
-            ("{\"schema\": 2}", "missing field"),
+            ("{\"schema\": 1}", "missing field"),
+            ("{\"schema\": 2}", "is of version 2, known is 1"),
             (&" ".repeat(2 << 20), "more than 1048576 bytes"),
             (&serde_json::to_string(&Manifest { schema: 2, ..manifest(1) }).unwrap(), "version 2"),
         ] {
