@@ -174,7 +174,9 @@ fn spawn(dir: &Path) -> Child {
     let script = "ip link set lo up && exec dockerd --data-root $0/root --exec-root $0/exec \
                   -H unix://$0/d.sock -p $0/pid >$0/log 2>&1";
     let spaces = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-    Command::new("unshare")
+    // A test that is killed takes it along.
+    Command::new("setpriv")
+        .args(["--pdeathsig", "KILL", "unshare"])
         .args(spaces)
         .args(["sh", "-c", script])
         .arg(dir)

@@ -291,7 +291,9 @@ fn in_network(network: &Child) -> Command {
 fn engine(dir: &Path, network: &Child) -> Child {
     let script = "exec dockerd --data-root $0/root --exec-root $0/exec -H unix://$0/d.sock -p $0/pid \
                   >>$0/log 2>&1";
+    // A test that is killed takes it along.
     in_network(network)
+        .args(["setpriv", "--pdeathsig", "KILL"])
         .args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"])
         .args(["sh", "-c", script])
         .arg(dir)
@@ -311,7 +313,7 @@ fn registry(dir: &Path, network: &Child) -> Child {
         .unwrap();
     let log = fs::File::create(dir.join("registry.log")).unwrap();
     in_network(network)
-        .args(["docker-registry", "serve"])
+        .args(["setpriv", "--pdeathsig", "KILL", "docker-registry", "serve"])
         .arg(&config)
         .stdout(log.try_clone().unwrap())
         .stderr(log)
