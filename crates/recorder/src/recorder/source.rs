@@ -144,17 +144,17 @@ impl Ring {
 
     /// Announces a producer that was not there before.
     fn greet<S: Storage>(&mut self, writer: &mut Writer<S>, now: Moment) {
-        // Before the first record of a flight it has to be known who makes it.
-        let more = match &mut self.side {
-            Side::Shared(consumer) if self.announced.is_none() => consumer.look_again(),
-            Side::Shared(_) | Side::Heap(_) => false,
-        };
+        // Before the first record it has to be known who makes it.
+        if let Side::Shared(consumer) = &mut self.side
+            && self.last.is_none()
+        {
+            consumer.look_again();
+        }
         let source = self.source();
         let who = (source.pid, source.start);
         // One that came and went since the last look was there all the same.
         let other = source.pid != 0 && self.last != Some(who);
-        // The same one may have come and gone again, and left something.
-        let again = self.announced.is_none() && (more || (source.attached && !self.dead));
+        let again = self.announced.is_none() && source.attached && !self.dead;
         if !other && !again {
             return;
         }
@@ -279,11 +279,9 @@ impl Ring {
 
 #[cfg(test)]
 mod tests {
-    use std::ops::ControlFlow;
-
     use super::*;
     use crate::format::flight_id::FlightId;
-    use crate::reader::flight::{Flight, Wanted};
+    use crate::reader::flight::Flight;
     use crate::reader::verify::verify;
     use crate::ring::shared;
     use crate::storage::Disk;
@@ -313,49 +311,5 @@ mod tests {
         let report = verify(&Flight::open(disk).unwrap(), |_| {});
         assert_eq!((report.types[&0x8001], report.overruns), (5, 0));
         assert_eq!(report.types[&SourceEnded::SCHEMA.kind], 1);
-    }
-
-    #[test]
-    fn each_flight_says_who_makes_a_record_before_its_first() {
-        // Whoever comes to a ring that had a producer before: it stays, or is gone before anybody looks.
-        for stays in [true, false] {
-            let dir = tempfile::tempdir().unwrap();
-            let path = dir.path().join("nav.ring");
-            let options = shared::Options { bytes: 4096, critical: false, generation: 9 };
-            let consumer = shared::create(&path, options).unwrap();
-            let mut ring = Ring::new(1, "nav", Side::Shared(consumer));
-            let now = Moment { time_ns: 1, utc_ns: 0 };
-            let writer = |number: u8| {
-                let path = dir.path().join(number.to_string());
-                std::fs::create_dir(&path).unwrap();
-                let disk = Disk::new(path);
-                let flight = FlightId::new(u64::from(number), [number; 10]);
-                (disk.clone(), Writer::new(disk, flight, [1; 16], Policy::default()))
-            };
-            let (_, mut before) = writer(1);
-            let mut first = shared::attach(&path).unwrap();
-            assert!(first.push(0x8001, 1, b"before"));
-            drop(first);
-            assert_eq!(ring.drain(u64::MAX, &mut before, now).records, 1);
-
-            let (disk, mut writer) = writer(2);
-            ring.change_flights(&mut writer, now);
-            ring.drain(u64::MAX, &mut writer, now);
-            let mut second = shared::attach(&path).unwrap();
-            assert!(second.push(0x8001, 2, b"body"));
-            let second = stays.then_some(second);
-            assert_eq!(ring.drain(u64::MAX, &mut writer, now).records, 1, "stays: {stays}");
-            drop(second);
-            writer.finish("test", now);
-            let mut kinds = Vec::new();
-            let flight = Flight::open(disk).unwrap();
-            flight.read(&Wanted::default(), |record| {
-                kinds.push(record.head.kind);
-                ControlFlow::Continue(())
-            });
-            let place = |kind| kinds.iter().position(|one| *one == kind);
-            let (said, made) = (place(SourceAttached::SCHEMA.kind), place(0x8001));
-            assert!(said.is_some() && said < made, "stays: {stays}: {kinds:x?}");
-        }
     }
 }

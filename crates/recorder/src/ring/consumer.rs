@@ -38,14 +38,11 @@ pub struct Consumer<L: Look> {
     source: Source,
     buf: Vec<u8>,
     to_tell: Option<Damage>,
-    /// What the next drain takes at most, because it is known whose that is.
-    looked: Option<Seen>,
     head_was_bad: bool,
     given_up: bool,
 }
 
 /// What the header says at one look.
-#[derive(Clone, Copy, Debug)]
 struct Seen {
     head: u64,
     refused: u64,
@@ -101,7 +98,6 @@ impl<L: Look> Consumer<L> {
             source: Source::default(),
             buf: Vec::new(),
             to_tell,
-            looked: None,
             head_was_bad: false,
             given_up: false,
         };
@@ -160,38 +156,22 @@ impl<L: Look> Consumer<L> {
         self.given_up
     }
 
-    /// Looks at what the ring says of its producer, takes nothing, and says whether there is something
-    /// to take. The next [`Consumer::drain`] takes what was published before this look, and no more: the
-    /// producer of all that is known by now.
-    pub fn look_again(&mut self) -> bool {
-        self.looked = None;
-        // A producer says who it is before it publishes, so that is read once more behind the head.
-        let looked = self.look_with(|ring| {
-            let seen = ring.see()?;
-            ring.see_once()?;
-            Ok(seen)
-        });
-        self.looked = looked.filter(|_| !self.head_was_bad);
-        self.looked.is_some_and(|seen| self.position < seen.head)
+    /// Looks at what the ring says of its producer, and takes nothing.
+    pub fn look_again(&mut self) {
+        self.has_more();
     }
 
     /// Whether there is something to take.
     pub fn has_more(&mut self) -> bool {
-        let seen = self.look_with(Self::see);
-        seen.is_some_and(|seen| !self.head_was_bad && self.position < seen.head)
-    }
-
-    /// `None`: nothing will come out of it any more.
-    fn look_with(&mut self, see: impl FnOnce(&mut Self) -> Result<Seen, Damage>) -> Option<Seen> {
         if self.given_up {
-            return None;
+            return false;
         }
-        match see(self) {
-            Ok(seen) => Some(seen),
+        match self.see() {
+            Ok(seen) => !self.head_was_bad && self.position < seen.head,
             Err(damage) => {
                 self.to_tell = Some(damage);
                 self.given_up = true;
-                None
+                false
             }
         }
     }
@@ -248,10 +228,7 @@ impl<L: Look> Consumer<L> {
         drained: &mut Drained,
         faults: &mut Faults,
     ) -> Result<(), Damage> {
-        let mut seen = match self.looked.take() {
-            Some(seen) => seen,
-            None => self.see()?,
-        };
+        let mut seen = self.see()?;
         let (mut want, mut tries) = (CHUNK, 0);
         let start = self.position;
         loop {
