@@ -150,9 +150,14 @@ fn fifty_idle_apps_grow_nothing_in_an_hour_of_looks() {
         }
         least >= LOOKS
     });
-    let (before, after) = (mark.unwrap(), uses(&fleet));
+    let before = mark.unwrap();
+    // A look has files and threads open for a moment; what is lost stays open.
+    fleet.until("no more is open than before", |fleet| {
+        let now = uses(fleet);
+        now.files <= before.files && now.threads <= before.threads
+    });
+    let after = uses(&fleet);
     let both = format!("{before:?}, then {after:?}");
-    assert!(after.threads <= before.threads && after.files <= before.files, "{both}");
     assert!(after.state_files <= before.state_files, "{both}");
     assert!(after.journal_bytes <= before.journal_bytes + 64 * 1024, "{both}");
     assert!(after.memory_kib <= before.memory_kib + 1024, "{both}");

@@ -208,20 +208,22 @@ impl DockerRuntime {
         let gave_up = usize::from(look::in_place(all).is_some());
         let excess = (ran.len() + gave_up).saturating_sub(ASIDE_MAX);
         let ran = ran.into_iter().take(excess).filter(|one| record.start_of_any(&one.id()));
+        let mut there: Vec<String> = all.iter().map(Container::id).collect();
         for one in ran.chain(never) {
             self.api.delete(&format!("/containers/{}", one.id()))?;
+            there.retain(|id| *id != one.id());
         }
-        self.forget(all);
+        self.forget(&there);
         Ok(())
     }
 
     /// Forgets what containers were like that are gone for longer than anybody may want one like them.
-    fn forget(&self, all: &[Container]) {
+    fn forget(&self, there: &[String]) {
         let mut gone = Vec::new();
         for entry in fs::read_dir(self.dir.join("containers")).into_iter().flatten().flatten() {
             let path = entry.path();
             let id = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-            let is_there = all.iter().any(|one| Some(one.id()) == id);
+            let is_there = there.iter().any(|one| Some(one) == id.as_ref());
             if let (false, Ok(written)) = (is_there, entry.metadata().and_then(|of| of.modified()))
             {
                 gone.push((written, path));
